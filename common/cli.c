@@ -1,0 +1,66 @@
+/* cli: option values, read strictly. */
+#include "common/cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cli_init(void) {
+    argp_err_exit_status = CLI_EXIT_USAGE;
+}
+
+void cli_fail(const struct argp_state *state, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fprintf(stderr, "%s: %s; see %s --help\n", state->name, text, state->name);
+    exit(CLI_EXIT_USAGE);
+}
+
+uint64_t cli_whole(const struct argp_state *state, const char *option, const char *text, uint64_t minimum,
+                   uint64_t maximum) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    bool digits = *text != '\0' && strspn(text, "0123456789") == strlen(text);
+    if (!digits || errno != 0 || value < minimum || value > maximum) {
+        if (maximum == UINT64_MAX)
+            cli_fail(state, "%s=%s: must be a whole number from %llu up", option, text,
+                     (unsigned long long)minimum);
+        cli_fail(state, "%s=%s: must be a whole number from %llu to %llu", option, text,
+                 (unsigned long long)minimum, (unsigned long long)maximum);
+    }
+    return value;
+}
+
+double cli_real(const struct argp_state *state, const char *option, const char *text, double minimum,
+                double maximum) {
+    char *end = NULL;
+    double value = strtod(text, &end);
+    bool decimal = strspn(text, "0123456789.+-eE") == strlen(text);
+    if (!decimal || end == text || *end != '\0' || !isfinite(value) || value < minimum || value > maximum)
+        cli_fail(state, "%s=%s: must be a number from %g to %g", option, text, minimum, maximum);
+    return value;
+}
+
+int cli_choice(const struct argp_state *state, const char *option, const char *text,
+               const char *const choices[], int count) {
+    char list[256] = "";
+    for (int i = 0; i < count; i++) {
+        if (strcmp(text, choices[i]) == 0)
+            return i;
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s",
+                 i == 0           ? ""
+                 : i == count - 1 ? " or "
+                                  : ", ",
+                 choices[i]);
+    }
+    cli_fail(state, "%s=%s: must be %s", option, text, list);
+}

@@ -1,0 +1,28 @@
+/* mem: aligned memory for tensors, and the process's peak memory. It refuses to hand out memory whose
+ * size overflowed. Small strings and structs use malloc() as usual. */
+#ifndef COMMON_MEM_H
+#define COMMON_MEM_H
+
+#include <stddef.h>
+
+enum { MEM_ALIGNMENT = 64 }; /* bytes: a cache line, and the widest vector register */
+
+/* `count * size` bytes, aligned to MEM_ALIGNMENT, not initialised; NULL when they cannot be had or the
+ * product overflows. Blocks of 4 MiB and more ask for huge pages. Free with mem_free(). Thread-safe. */
+void *mem_alloc(size_t count, size_t size);
+
+/* Frees a block of mem_alloc(); NULL is allowed. */
+void mem_free(void *block);
+
+/* `nbytes` rounded up to a multiple of MEM_ALIGNMENT, for carving parts out of one block. */
+static inline size_t mem_round_up(size_t nbytes) {
+    return (nbytes + MEM_ALIGNMENT - 1) / MEM_ALIGNMENT * MEM_ALIGNMENT;
+}
+
+/* Largest resident set of this process so far, in bytes. */
+size_t mem_peak_rss_nbytes(void);
+
+/* For tests: the n-th mem_alloc() from now on, and none after it, fails; 0 switches that off. */
+void mem_test_fail_at(long n);
+
+#endif
