@@ -154,7 +154,8 @@ static enum status open_split(struct cache_file *cache, int s, uint64_t file_siz
         cache->info.dim = features[1];
     uint64_t rows = split->rows, block = split->block_rows;
     bool fits = rows > 0 && features[1] == cache->info.dim && cache->info.dim > 0 && labels[0] == rows &&
-                block > 0 && checksums[0] == rows / block + (rows % block != 0) && progress[0] == 1 &&
+                block > 0 && block <= CACHE_BLOCK_ROWS_MAX &&
+                checksums[0] == rows / block + (rows % block != 0) && progress[0] == 1 &&
                 split->progress <= rows && (split->progress == rows || split->progress % block == 0) &&
                 (!cache->info.complete || split->progress == rows);
     if (!fits)
@@ -198,8 +199,10 @@ enum status cache_file_open(struct cache_file *cache, const char *path, bool wri
     cache->info.complete = complete == 1;
     for (int s = 0; s < CACHE_SPLITS && status == STATUS_OK; s++)
         status = open_split(cache, s, (uint64_t)file.st_size);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        h5_trust();
         return STATUS_OK;
+    }
 fail:
     cache_file_close(cache);
     return status;
@@ -225,7 +228,7 @@ static enum status check_block(const struct cache_file *cache, enum cache_split 
     if (cache_block_checksum(&cache->info, count, features, labels) != checksum)
         return status_set(STATUS_CORRUPT,
                           "%s: rows %" PRIu64 " to %" PRIu64 " of %s are damaged (checksum differs); run "
-                                                             "extract --force to "
+                          "extract --force to "
                           "make the cache anew",
                           h5_name(cache->file, where), first, first + count - 1, cache_split_names[split]);
     for (uint64_t i = 0; i < count; i++)

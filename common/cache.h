@@ -34,13 +34,13 @@ enum cache_split { CACHE_TRAIN, CACHE_TEST, CACHE_SPLITS };
 /* "train", "test". */
 extern const char *const cache_split_names[CACHE_SPLITS];
 
-enum { CACHE_TEXT = 64, CACHE_SOURCE = 1024, CACHE_CLASSES_MAX = 65536 };
+enum { CACHE_TEXT = 64, CACHE_SOURCE = 1024, CACHE_CLASSES_MAX = 65536, CACHE_BLOCK_ROWS_MAX = 1 << 20 };
 
 /* One half of a cache: what its rows were made from, and how many are there. */
 struct cache_split_info {
     uint64_t rows;       /* in the whole split */
     uint64_t progress;   /* rows written so far; rows when the cache is complete */
-    uint64_t block_rows; /* rows per checksum, and per append */
+    uint64_t block_rows; /* 1..CACHE_BLOCK_ROWS_MAX: rows per checksum, and per append */
     uint64_t image_height, image_width;
     char images_sha256[DIGEST_HEX_SIZE], labels_sha256[DIGEST_HEX_SIZE];
     char source[CACHE_SOURCE];

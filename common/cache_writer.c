@@ -85,6 +85,10 @@ static enum status compare(const char *path, const struct cache_info *found,
                            const struct cache_info *wanted) {
     char text[900] = "";
     list_differences(text, sizeof text, "", cache_root_fields, cache_root_field_count, found, wanted);
+    if (found->dim != wanted->dim)
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "%sfeatures per row is %" PRIu64 ", asked for %" PRIu64, text[0] ? "; " : "", found->dim,
+                 wanted->dim);
     for (int s = 0; s < CACHE_SPLITS; s++) {
         char prefix[16];
         const struct cache_split_info *a = &found->splits[s], *b = &wanted->splits[s];
@@ -271,8 +275,10 @@ static enum status drop_damaged(struct cache_writer *writer, int s) {
 /* Opens the locked partial file and checks that it can be gone on with. */
 static enum status resume(struct cache_writer *writer, const struct cache_info *want) {
     enum status status = cache_file_open(&writer->file, writer->partial, true);
+    if (status == STATUS_FORMAT)
+        status_set(status, "%s; use --force to discard it", status_message());
     if (status != STATUS_OK)
-        return status_set(status, "%s; use --force to discard it", status_message());
+        return status;
     status = compare(writer->partial, &writer->file.info, want);
     for (int s = 0; s < CACHE_SPLITS && status == STATUS_OK; s++)
         status = drop_damaged(writer, s);

@@ -4,20 +4,68 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void h5_init(void) {
+    /* HDF5's own cleaning up at exit tries once more to write what could not be written, and crashes. */
+    H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* The walk goes from the innermost error outwards; its description is the reason to show. */
+/* While a file that nobody vouches for is being opened, a crash, or no answer for long, is taken for HDF5's
+ * answer to damage. */
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
+enum { PATIENCE = 30 }; /* seconds; metadata take milliseconds */
+enum { CRASH_SIGNALS = sizeof crash_signals / sizeof crash_signals[0] };
+static struct {
+    bool on;
+    char message[640];
+    struct sigaction before[CRASH_SIGNALS];
+} guard;
+
+static void on_crash(int signal) {
+    (void)signal;
+    if (write(STDERR_FILENO, guard.message, strlen(guard.message)) < 0)
+        _exit(1);
+    _exit(1);
+}
+
+static void guard_begin(const char *path) {
+    struct sigaction action = {.sa_handler = on_crash};
+    sigemptyset(&action.sa_mask);
+    snprintf(guard.message, sizeof guard.message,
+             "%s: %.512s: damaged: HDF5 crashes or hangs on it; get or make the file again\n",
+             program_invocation_short_name, path);
+    for (int i = 0; i < CRASH_SIGNALS && !guard.on; i++)
+        sigaction(crash_signals[i], &action, &guard.before[i]);
+    guard.on = true;
+    alarm(PATIENCE);
+}
+
+void h5_trust(void) {
+    if (guard.on)
+        alarm(0);
+    for (int i = 0; i < CRASH_SIGNALS && guard.on; i++)
+        sigaction(crash_signals[i], &guard.before[i], NULL);
+    guard.on = false;
+}
+
+/* The walk goes from the innermost error outwards; its description is the reason to show. Of the many lines
+ * that a failed system call gives, only the system's word is of interest. */
 static herr_t first_reason(unsigned depth, const H5E_error2_t *error, void *data) {
-    if (depth == 0 && error->desc != NULL)
-        snprintf(data, 256, "%s", error->desc);
+    static const char mark[] = "error message = '";
+    if (depth != 0 || error->desc == NULL)
+        return 0;
+    char *reason = data;
+    const char *word = strstr(error->desc, mark);
+    snprintf(reason, 256, "%s", word != NULL ? word + strlen(mark) : error->desc);
+    reason[strcspn(reason, word != NULL ? "'\n" : "\n")] = '\0';
     return 0;
 }
 
@@ -34,8 +82,10 @@ enum status h5_fail(enum status status, const char *format, ...) {
 
 char *h5_name(hid_t object, char text[512]) {
     char file[256] = "?", place[240] = "";
+    hid_t errors = H5Eget_current_stack(); /* each HDF5 call would forget the reason of a failure before it */
     H5Fget_name(object, file, sizeof file);
     H5Iget_name(object, place, sizeof place);
+    H5Eset_current_stack(errors);
     if (strcmp(place, "/") == 0)
         snprintf(text, 512, "%s", file);
     else
@@ -57,14 +107,28 @@ enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
     int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
         return status_set_errno("%s: cannot open the file", path);
+    struct stat found = {0};
+    bool empty = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == 0;
     close(fd);
+    if (empty) /* HDF5 would make one of it, when it may write */
+        return status_set(STATUS_FORMAT, "%s: not a readable HDF5 file (it is empty)", path);
     hid_t list = access_list();
+    enum status status = STATUS_OK;
+    guard_begin(path);
     hid_t file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, list);
+    if (file < 0) {
+        status = h5_fail(STATUS_FORMAT, "%s: not a readable HDF5 file", path);
+        hid_t readable = writable ? H5Fopen(path, H5F_ACC_RDONLY, list) : H5I_INVALID_HID;
+        if (readable >= 0)
+            status = status_set(STATUS_IO, "%s: cannot write to the file; is the disk full?", path);
+        h5_close(&readable);
+        H5Eclear2(H5E_DEFAULT);
+    }
     h5_close(&list);
-    if (file < 0)
-        return h5_fail(STATUS_FORMAT, "%s: not a readable HDF5 file", path);
+    if (status != STATUS_OK)
+        h5_trust();
     *file_ret = file;
-    return STATUS_OK;
+    return status;
 }
 
 enum status h5_create(hid_t *file_ret, const char *path) {
@@ -72,20 +136,23 @@ enum status h5_create(hid_t *file_ret, const char *path) {
     hid_t file = H5I_INVALID_HID;
     if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
         file = H5Fcreate(path, H5F_ACC_TRUNC, creation, list);
+    enum status status = file < 0 ? h5_fail(STATUS_IO, "%s: cannot create the file", path) : STATUS_OK;
     h5_close(&list);
     h5_close(&creation);
-    if (file < 0)
-        return h5_fail(STATUS_IO, "%s: cannot create the file", path);
     *file_ret = file;
-    return STATUS_OK;
+    return status;
 }
 
 void h5_close(hid_t *handle) {
     hid_t id = *handle;
     *handle = H5I_INVALID_HID;
-    switch (id < 0 ? H5I_BADID : H5Iget_type(id)) {
+    if (id < 0)
+        return;
+    hid_t errors = H5Eget_current_stack(); /* as in h5_name() */
+    switch (H5Iget_type(id)) {
     case H5I_FILE:
         H5Fclose(id);
+        h5_trust();
         break;
     case H5I_GROUP:
         H5Gclose(id);
@@ -108,17 +175,19 @@ void h5_close(hid_t *handle) {
     default:
         break;
     }
+    H5Eset_current_stack(errors);
 }
 
 enum status h5_close_written(hid_t *file) {
     char path[512];
     h5_name(*file, path);
-    herr_t flushed = H5Fflush(*file, H5F_SCOPE_GLOBAL);
-    herr_t closed = H5Fclose(*file);
+    enum status status = STATUS_OK;
+    if (H5Fflush(*file, H5F_SCOPE_GLOBAL) < 0)
+        status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", path);
+    if (H5Fclose(*file) < 0 && status == STATUS_OK)
+        status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", path);
     *file = H5I_INVALID_HID;
-    if (flushed < 0 || closed < 0)
-        return h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", path);
-    return STATUS_OK;
+    return status;
 }
 
 enum status h5_create_group(hid_t *group_ret, hid_t parent, const char *name) {

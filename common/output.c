@@ -25,7 +25,9 @@ enum status output_open(struct output *output, const char *path) {
         output->stream = stdout;
         return STATUS_OK;
     }
-    bool direct = is_special(path);
+    struct stat found;
+    bool link = lstat(path, &found) == 0 && S_ISLNK(found.st_mode); /* as /dev/stdout is one */
+    bool direct = link || is_special(path);
     output->path = strdup(path);
     output->partial = direct ? NULL : output_partial_path(path);
     if (output->path == NULL || (!direct && output->partial == NULL)) {

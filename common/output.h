@@ -7,10 +7,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* A text or binary file being written; "-" is standard output, and a device or pipe is written directly. */
+/* A text or binary file being written; "-" is standard output, and a device, a
+ * pipe or a link is written directly. */
 struct output {
-    FILE *stream; /* write here */
-    char *path, *partial; /* partial is NULL for a device or pipe */
+    FILE *stream;         /* write here */
+    char *path, *partial; /* partial is NULL when it is written directly */
     bool standard;
 };
 
@@ -24,8 +25,8 @@ enum status output_commit(struct output *output);
 void output_abort(struct output *output);
 
 /* Like output_open/commit, for a library that writes files by name: `partial` = "PATH.partial" from malloc()
- * for the library to write, then output_publish() to synchronise it and give it the final name (STATUS_IO when
- * that belongs to something that is no regular file). */
+ * for the library to write, then output_publish() to synchronise it and give it the final name (STATUS_IO
+ * when that belongs to something that is no regular file). */
 char *output_partial_path(const char *path);
 enum status output_publish(const char *partial, const char *path);
 

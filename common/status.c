@@ -29,7 +29,8 @@ const char *status_name(enum status status) {
 }
 
 /* Formats aside first: an argument may point into the message itself. */
-__attribute__((format(printf, 1, 0))) static void set_message(const char *format, va_list args, const char *suffix) {
+__attribute__((format(printf, 1, 0))) static void set_message(const char *format, va_list args,
+                                                              const char *suffix) {
     char text[sizeof message];
     vsnprintf(text, sizeof text, format, args);
     pthread_mutex_lock(&lock);
