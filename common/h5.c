@@ -96,7 +96,7 @@ char *h5_name(hid_t object, char text[512]) {
 static hid_t access_list(void) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list >= 0 && (H5Pset_fclose_degree(list, H5F_CLOSE_SEMI) < 0 ||
-                      H5Pset_libver_bounds(list, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18) < 0 ||
+                      H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
                       H5Pset_file_locking(list, false, true) < 0))
         h5_close(&list);
     return list;

@@ -24,7 +24,8 @@ void h5_init(void);
 enum status h5_open(hid_t *file_ret, const char *path, bool writable);
 void h5_trust(void);
 
-/* Creates or truncates a file whose bytes depend on its content alone: no times, the 1.8 format. */
+/* Creates or truncates a file whose bytes depend on its content alone: no times, and the format of
+ * HDF5 1.8, whose metadata carry checksums. */
 enum status h5_create(hid_t *file_ret, const char *path);
 
 /* Closes a handle of any kind and sets it to H5I_INVALID_HID; a handle that is invalid already is left. */

@@ -17,6 +17,7 @@ static const char *const names[] = {
     [STATUS_MISMATCH] = "mismatch",
     [STATUS_BUSY] = "busy",
     [STATUS_UNSUPPORTED] = "not supported",
+    [STATUS_NOT_FINITE] = "not finite",
     [STATUS_INTERRUPTED] = "interrupted",
 };
 _Static_assert(sizeof names / sizeof names[0] == STATUS_COUNT, "every status has a name");

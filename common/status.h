@@ -18,6 +18,7 @@ enum status {
     STATUS_MISMATCH,    /* two things that must agree were made in different ways */
     STATUS_BUSY,        /* another process is at work on the same file */
     STATUS_UNSUPPORTED, /* asked for by name and not to be had here */
+    STATUS_NOT_FINITE,  /* a computation gave NaN or an infinity */
     STATUS_INTERRUPTED, /* a signal asked the program to stop; what was done is kept */
     STATUS_COUNT
 };
