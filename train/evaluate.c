@@ -1,0 +1,109 @@
+/* evaluate: loss, accuracy and predictions of a head on rows of features. */
+#include "train/evaluate.h"
+#include "common/interrupt.h"
+#include "common/mem.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t evaluate_scratch_count(const struct head *head) {
+    return head_parts(head) + head->block_rows * head->columns;
+}
+
+void evaluate_block(const struct head *head, struct data_rows rows, size_t first, size_t count,
+                    float *scratch, uint16_t *predicted, float *probabilities, double *loss_ret,
+                    size_t *correct_ret) {
+    assert(count > 0 && count <= head->block_rows && rows.dim == head->dim);
+    size_t part_stride = head->block_rows * head->columns;
+    float *all = scratch + head->piece_count * part_stride;
+    const float *features[HEAD_BLOCK_MAX];
+    for (size_t r = 0; r < count; r++)
+        features[r] = rows.features + (first + r) * rows.stride;
+    for (size_t piece = 0; piece < head->piece_count; piece++)
+        head_forward_piece(head, piece, features, NULL, count, scratch + piece * part_stride);
+    const uint16_t *labels = rows.labels + first;
+    *loss_ret = head->kernels->softmax(scratch, head->piece_count, part_stride, count, head->columns, labels,
+                                       1.0f, all, predicted);
+    *correct_ret = 0;
+    for (size_t r = 0; r < count; r++)
+        *correct_ret += predicted[r] == labels[r];
+    if (probabilities != NULL)
+        for (size_t r = 0; r < count; r++)
+            memcpy(probabilities + r * head->classes, all + r * head->columns, head->classes * sizeof(float));
+}
+
+struct evaluate_result evaluate_total(const struct head *head, double l2, size_t rows, size_t block_count,
+                                      const double *losses, const size_t *correct) {
+    double loss = 0;
+    size_t right = 0;
+    for (size_t b = 0; b < block_count; b++) {
+        loss += losses[b];
+        right += correct[b];
+    }
+    double penalty = l2 > 0 ? l2 * head_square_sum(head) : 0;
+    return (struct evaluate_result){.loss = rows > 0 ? loss / (double)rows + penalty : NAN,
+                                    .accuracy = rows > 0 ? (double)right / (double)rows : NAN,
+                                    .rows = rows};
+}
+
+enum status evaluate_run(const struct head *head, struct data_rows rows, double l2, int threads,
+                         uint16_t *predicted, float *probabilities, struct evaluate_result *result_ret) {
+    size_t block_count = (rows.count + head->block_rows - 1) / head->block_rows;
+    size_t scratch_count = evaluate_scratch_count(head);
+    float *scratch = mem_alloc((size_t)threads * scratch_count, sizeof(float));
+    double *losses = mem_alloc(block_count, sizeof *losses);
+    size_t *correct = mem_alloc(block_count, sizeof *correct);
+    enum status status = STATUS_OK;
+    if (scratch == NULL || losses == NULL || correct == NULL) {
+        status = status_set_no_memory((size_t)threads * scratch_count * sizeof(float), "evaluation");
+        goto out;
+    }
+    for (int t = 0; t < threads; t++)
+        head_clear_parts(head, scratch + (size_t)t * scratch_count);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t b = 0; b < block_count; b++) {
+        if (interrupt_signal())
+            continue;
+        size_t first = b * head->block_rows;
+        size_t count = rows.count - first < head->block_rows ? rows.count - first : head->block_rows;
+        uint16_t local[HEAD_BLOCK_MAX];
+        evaluate_block(head, rows, first, count, scratch + (size_t)omp_get_thread_num() * scratch_count,
+                       predicted != NULL ? predicted + first : local,
+                       probabilities != NULL ? probabilities + first * head->classes : NULL, &losses[b],
+                       &correct[b]);
+    }
+    if (interrupt_signal())
+        status = status_set(STATUS_INTERRUPTED, "interrupted during the evaluation");
+    else
+        *result_ret = evaluate_total(head, l2, rows.count, block_count, losses, correct);
+out:
+    mem_free(correct);
+    mem_free(losses);
+    mem_free(scratch);
+    return status;
+}
+
+void evaluate_confusion(const uint16_t *labels, const uint16_t *predicted, size_t count, size_t classes,
+                        struct evaluate_class *per_class, size_t *matrix) {
+    memset(per_class, 0, classes * sizeof *per_class);
+    if (matrix != NULL)
+        memset(matrix, 0, classes * classes * sizeof *matrix);
+    for (size_t i = 0; i < count; i++) {
+        assert(labels[i] < classes && predicted[i] < classes);
+        per_class[labels[i]].support++;
+        per_class[predicted[i]].predicted++;
+        per_class[labels[i]].correct += labels[i] == predicted[i];
+        if (matrix != NULL)
+            matrix[labels[i] * classes + predicted[i]]++;
+    }
+    for (size_t c = 0; c < classes; c++) {
+        struct evaluate_class *one = &per_class[c];
+        one->precision = one->predicted > 0 ? (double)one->correct / (double)one->predicted : 0;
+        one->recall = one->support > 0 ? (double)one->correct / (double)one->support : 0;
+        double sum = one->precision + one->recall;
+        one->f1 = sum > 0 ? 2 * one->precision * one->recall / sum : 0;
+    }
+}

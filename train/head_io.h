@@ -1,0 +1,39 @@
+/* head_io: trained heads in HDF5 files.
+ *
+ * Format, version 1: the layout of a Keras weight file that holds one Dense layer called "dense",
+ *
+ *   /                      layer_names = ["dense"]
+ *   /dense                 weight_names = ["dense/kernel:0", "dense/bias:0"]
+ *   /dense/dense/kernel:0  float32 [dim][classes];  /dense/dense/bias:0  float32 [classes]
+ *
+ * and on / also: format = "vggcache-head", format_version = 1, created_by, class_names (a list of strings),
+ * how it was trained (epochs, batch_size, optimizer, learning_rate, momentum, nesterov, l2, validation_split,
+ * seed, isa), and what features it is for: each attribute of cache_provenance(), its name behind "cache_".
+ * Equal heads, equal bytes. */
+#ifndef TRAIN_HEAD_IO_H
+#define TRAIN_HEAD_IO_H
+
+#include "common/cache.h"
+#include "common/status.h"
+#include "train/head.h"
+#include <stdbool.h>
+
+/* How a head was trained, the attributes one to one. */
+struct head_io_training {
+    uint64_t epochs, batch_size, seed, nesterov;
+    double learning_rate, momentum, l2, validation_split;
+    char optimizer[16], isa[16];
+};
+
+/* Writes a head under a partial name, then publishes it as `path`. STATUS_IO, STATUS_NO_MEMORY. */
+enum status head_io_write(const char *path, const struct head *head, const struct head_io_training *training,
+                          const struct cache_info *info);
+
+/* Reads a head for the features of the cache `info`, which is called `cache_path` in messages.
+ * STATUS_MISMATCH when it was trained on features made in another way, naming each attribute that differs
+ * with both values; STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY. Freed with head_free(). */
+enum status head_io_read(const char *path, const struct kernels *kernels, const struct cache_info *info,
+                         const char *cache_path, struct head *head_ret,
+                         struct head_io_training *training_ret);
+
+#endif

@@ -1,0 +1,32 @@
+/* record: what a program reads of a fit and of an evaluation: CSV and JSON. */
+#ifndef TRAIN_RECORD_H
+#define TRAIN_RECORD_H
+
+#include "common/status.h"
+#include "train/evaluate.h"
+#include "train/fit.h"
+#include <stdio.h>
+
+/* CSV "epoch,loss,accuracy,val_loss,val_accuracy,seconds"; the validation's two are empty when there is none.
+ */
+void record_history(FILE *stream, const struct fit_epoch *history, size_t count);
+
+/* The results of a run; those with no rows are null in JSON. */
+struct record_results {
+    const struct fit_epoch
+        *history; /* NULL: nothing was fitted, and epochs, seconds and history are left out */
+    size_t epochs;
+    double seconds;
+    struct evaluate_result train, validation, test;
+};
+
+/* One JSON object: epochs, seconds, history, train, validation, test. STATUS_NO_MEMORY; errors of the stream
+ * are left to its owner. */
+enum status record_json(FILE *stream, const struct record_results *results);
+
+/* Lines "split,row,label,predicted,p0,..." of rows first..first+count-1, and the header. */
+void record_predictions_header(FILE *stream, size_t classes);
+void record_predictions(FILE *stream, const char *split, size_t first, size_t count, size_t classes,
+                        const uint16_t *labels, const uint16_t *predicted, const float *probabilities);
+
+#endif

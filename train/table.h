@@ -1,0 +1,39 @@
+/* table: what a person reads of a fit and of an evaluation, in columns. */
+#ifndef TRAIN_TABLE_H
+#define TRAIN_TABLE_H
+
+#include "train/evaluate.h"
+#include "train/fit.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { TABLE_MATRIX_MAX = 20 }; /* classes: above, the confusion matrix gives way to the worst classes */
+
+/* The table of epochs: of a long fit the first, the last, every so many-th, and at least one a second. */
+struct table_epochs {
+    FILE *stream; /* NULL: nothing is printed */
+    size_t total, every;
+    bool validation;
+    double printed_at;
+};
+
+/* `every`: each so many-th epoch, 0 for about 20 lines in all. */
+void table_epochs_begin(struct table_epochs *table, FILE *stream, size_t total, size_t every,
+                        bool validation);
+void table_epochs_line(struct table_epochs *table, const struct fit_epoch *epoch);
+
+/* Time, rate, and the epoch of the lowest validation loss, of `count` > 0 epochs. */
+void table_epochs_end(FILE *stream, const struct fit_epoch *history, size_t count, double seconds);
+
+/* One line of results: "training    60,000 rows   loss 0.5910   accuracy 0.8634". */
+void table_result(FILE *stream, const char *name, const struct evaluate_result *result, const char *note);
+
+/* The confusion matrix, if there are at most TABLE_MATRIX_MAX classes, then precision, recall, F1 and support
+ * of each class, or of the worst by F1. `matrix` may be NULL above that many. */
+void table_confusion(FILE *stream, const char *name, size_t classes, struct evaluate_class *per_class,
+                     const size_t *matrix);
+
+/* "60,000" into text[32]; returns `text`. */
+char *table_count(size_t count, char text[32]);
+
+#endif
