@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Weight files: the same 26 tensors out of every container that Keras writes give the same digest and the same features;
+what is not VGG16's is refused, with one line that names it."""
+
+import json
+import shutil
+import unittest
+import zipfile
+
+import h5py
+import numpy as np
+
+import helpers
+from helpers import ASSETS, LAYERS, SCRATCH
+
+
+def model_layers():
+    """(layer name, index of its convolution or None) in the model's order, poolings and input included."""
+    layers = [("input_1", None)]
+    for l, (name, _, _, pool) in enumerate(LAYERS):
+        layers.append((name, l))
+        if pool:
+            layers.append((name[:6] + "_pool", None))
+    return layers
+
+
+def set_names(group, attribute, texts, strings):
+    """A list of strings as an attribute: fixed-length bytes, variable-length UTF-8, or split over several."""
+    if strings == "variable":
+        group.attrs.create(attribute, np.array(texts, dtype=object), dtype=h5py.string_dtype())
+    elif strings == "split" and len(texts) > 1:
+        third = -(-len(texts) // 3)
+        for i in range(3):
+            part = [text.encode() for text in texts[i * third:(i + 1) * third]]
+            group.attrs[f"{attribute}{i}"] = np.array(part or [], dtype=None if part else "S1")
+    else:
+        group.attrs[attribute] = np.array([text.encode() for text in texts], dtype=None if texts else "S1")
+
+
+def write_keras2(path, tensors, root="/", strings="fixed", names="{layer}/{part}:0", head=True, dtype=np.float32, nested=None):
+    """Keras 2: names in attributes, datasets at /LAYER/LAYER/kernel:0; a whole model has it all in /model_weights."""
+    with h5py.File(path, "w") as f:
+        top = f.require_group(root)
+        if root != "/":
+            f.attrs["model_config"] = "{}"
+            f.attrs["training_config"] = "{}"
+        layers = model_layers()
+        if nested:  # the backbone as one layer of a model
+            group = top.create_group(nested)
+            all_names = []
+            for name, l in layers:
+                if l is not None:
+                    for v, part in enumerate(("kernel", "bias")):
+                        all_names.append(names.format(layer=name, part=part))
+                        group.create_dataset(all_names[-1], data=tensors[2 * l + v].astype(dtype))
+            set_names(group, "weight_names", all_names, strings)
+            layer_names = [nested]
+        else:
+            for name, l in layers:
+                group = top.create_group(name)
+                if l is None:
+                    set_names(group, "weight_names", [], strings)
+                    continue
+                pair = [names.format(layer=name, part=part) for part in ("kernel", "bias")]
+                for v in range(2):
+                    group.create_dataset(pair[v], data=tensors[2 * l + v].astype(dtype))
+                set_names(group, "weight_names", pair, strings)
+            layer_names = [name for name, _ in layers]
+        if head:
+            for name in ("flatten", "dense"):
+                top.create_group(name)
+            set_names(top["flatten"], "weight_names", [], strings)
+            top["dense"].create_dataset("dense/kernel:0", data=np.ones((512, 10), np.float32))
+            top["dense"].create_dataset("dense/bias:0", data=np.zeros(10, np.float32))
+            set_names(top["dense"], "weight_names", ["dense/kernel:0", "dense/bias:0"], strings)
+            layer_names += ["flatten", "dense"]
+        set_names(top, "layer_names", layer_names, strings)
+        top.attrs["backend"] = "tensorflow"
+        top.attrs["keras_version"] = "2.15.0"
+        top.create_group("top_level_model_weights").attrs["weight_names"] = np.array([], dtype="S1")
+    return path
+
+
+def write_keras3(path, tensors, prefix="/layers", extra=()):
+    """Keras 3's .weights.h5: layers/conv2d_K/vars/0 and /1, named by class and not by layer."""
+    with h5py.File(path, "w") as f:
+        for l, (name, _, _, _) in enumerate(LAYERS):
+            group = f.create_group(f"{prefix}/conv2d{'' if l == 0 else f'_{l}'}/vars")
+            group.attrs["name"] = name
+            for v in range(2):
+                group.create_dataset(str(v), data=tensors[2 * l + v])
+        for k in range(5):
+            f.create_group(f"{prefix}/max_pooling2d{'' if k == 0 else f'_{k}'}/vars")
+        for name in extra:
+            group = f.create_group(f"{name}/vars")
+            group.create_dataset("0", data=np.ones((512, 10), np.float32))
+            group.create_dataset("1", data=np.zeros(10, np.float32))
+        f.require_group("/vars")
+    return path
+
+
+class Weights(helpers.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.file, tensors = helpers.weights_file()
+        # Exact in half precision too, so that a float16 file holds the same numbers.
+        cls.half = [t.astype(np.float16).astype(np.float32) for t in tensors]
+        cls.tensors = tensors
+        cls.dataset = helpers.write_dataset(SCRATCH / "data", helpers.digits(3, 2))
+
+    def arguments(self, weights, cache="cache.h5"):
+        return ["-q", "--force", f"--output={self.folder / cache}", f"--weights={weights}", "--size=32", "--engine=gemm",
+                self.dataset]
+
+    def accept(self, weights):
+        """(digest, features, source) of a cache made with these weights."""
+        self.succeed(*self.arguments(weights))
+        with h5py.File(self.folder / "cache.h5") as f:
+            return f.attrs["weights_sha256"], self.features(self.folder / "cache.h5"), f.attrs["weights_source"]
+
+    def refuse(self, weights, *words):
+        result = helpers.run(*self.arguments(weights))
+        self.assert_one_line(result, 1, weights, *words)
+        self.assertEqual([p.name for p in self.folder.iterdir() if "cache" in p.name], [])
+        return result.stderr
+
+
+class Accepted(Weights):
+    def test_all_layouts(self):
+        layouts = {
+            "notop": lambda p, t: helpers.write_notop(p, t),
+            "Keras 2, fixed": lambda p, t: write_keras2(p, t),
+            "Keras 2, variable": lambda p, t: write_keras2(p, t, strings="variable"),
+            "Keras 2, split": lambda p, t: write_keras2(p, t, strings="split"),
+            "Keras 2, no head": lambda p, t: write_keras2(p, t, head=False),
+            "Keras 2, whole model": lambda p, t: write_keras2(p, t, root="/model_weights"),
+            "Keras 2, whole model, variable": lambda p, t: write_keras2(p, t, root="/model_weights", strings="variable"),
+            "Keras 2, backbone as a layer": lambda p, t: write_keras2(p, t, root="/model_weights", nested="vgg16"),
+            "Keras 2, backbone as a layer, split": lambda p, t: write_keras2(p, t, nested="vgg16", strings="split"),
+            "Keras 3, legacy names": lambda p, t: write_keras2(p, t, names="{layer}/{part}", strings="variable"),
+            "Keras 3, deep names": lambda p, t: write_keras2(p, t, names="model/vgg16/{layer}/{part}"),
+            "names that tell nothing": lambda p, t: write_keras2(p, t, names="{layer}_x_{part}"),
+            "Keras 3": lambda p, t: write_keras3(p, t, extra=("/layers/dense",)),
+            "Keras 3, nested": lambda p, t: write_keras3(p, t, prefix="/layers/functional/layers", extra=("/layers/dense",)),
+            "float64": lambda p, t: write_keras2(p, t, dtype=np.float64),
+            "float16": lambda p, t: write_keras2(p, t, dtype=np.float16),
+            "big-endian": lambda p, t: write_keras2(p, t, dtype=np.dtype(">f4")),
+        }
+        wanted = helpers.tensors_sha256(self.half)
+        features = None
+        for name, write in layouts.items():
+            with self.subTest(layout=name):
+                path = self.folder / "weights.h5"
+                write(path, self.half)
+                digest, found, source = self.accept(path)
+                self.assertEqual(digest, wanted)
+                self.assertEqual(source, "weights.h5")
+                if features is None:
+                    features = found
+                self.assert_same_bits(found, features)
+        gray = helpers.resize_all(np.concatenate(helpers.digits(3, 2)[::2]), 32)
+        error = helpers.worst_relative(features, helpers.torch_features(self.half, gray, "rescale"))
+        self.assertTrue(error <= 1e-5, error)
+
+    def test_compressed_and_chunked(self):
+        path = self.folder / "weights.h5"
+        helpers.write_notop(path, self.tensors)
+        with h5py.File(path, "r+") as f:
+            data = f["block2_conv1/block2_conv1_W_1:0"][:]
+            del f["block2_conv1/block2_conv1_W_1:0"]
+            f["block2_conv1"].create_dataset("block2_conv1_W_1:0", data=data, chunks=(1, 3, 64, 32), compression="gzip",
+                                             compression_opts=1, shuffle=True)
+        self.assertEqual(self.accept(path)[0], helpers.tensors_sha256(self.tensors))
+
+    def test_digest_tells_weights_apart(self):
+        path = self.folder / "weights.h5"
+        shutil.copy(self.file, path)
+        with h5py.File(path, "r+") as f:
+            f["block5_conv3/block5_conv3_b_1:0"][511] += 1e-3
+        changed = [t.copy() for t in self.tensors]
+        changed[-1][511] += np.float32(1e-3)
+        digest = self.accept(path)[0]
+        self.assertEqual(digest, helpers.tensors_sha256(changed))
+        self.assertNotEqual(digest, helpers.tensors_sha256(self.tensors))
+
+    def test_random_backbone(self):
+        """A seed stands for its weights for ever: the digests are in tests/golden/random_weights.json."""
+        golden = json.loads((helpers.GOLDEN / "random_weights.json").read_text())
+        for spec, wanted in golden.items():
+            with self.subTest(spec=spec):
+                digest, _, source = self.accept(spec)
+                self.assertEqual(digest, wanted)
+                self.assertEqual(source, spec if ":" in spec else spec + ":0")
+        self.assertEqual(golden["random"], golden["random:0"])
+        self.assertEqual(len(set(golden.values())), len(golden) - 1)
+
+
+class Refused(Weights):
+    def spoiled(self, spoil):
+        path = self.folder / "spoiled.h5"
+        shutil.copy(self.file, path)
+        with h5py.File(path, "r+") as f:
+            spoil(f)
+        return path
+
+    def replaced(self, name, change):
+        def spoil(f):
+            data = f[name][:]
+            del f[name]
+            f[name] = change(data)
+        return self.spoiled(spoil)
+
+    def test_ends_after_block_3(self):
+        if not (ASSETS / "vgg16" / "blocks123.h5").is_file():
+            self.skipTest(f"no blocks123.h5 in {ASSETS}")
+        self.refuse(ASSETS / "vgg16" / "blocks123.h5", "incomplete", "block4_conv1")
+
+    def test_incomplete(self):
+        path = self.folder / "short.h5"
+        helpers.write_notop(path, self.tensors)
+        with h5py.File(path, "r+") as f:
+            f.attrs["layer_names"] = f.attrs["layer_names"][:12]
+        self.refuse(path, "incomplete", "block4_conv3")
+        with h5py.File(write_keras3(path, self.tensors), "r+") as f:
+            del f["layers/conv2d_12/vars/1"]
+        self.refuse(path, "incomplete", "block5_conv3")
+
+    def test_dataset_missing(self):
+        def spoil(f):
+            del f["block3_conv2/block3_conv2_W_1:0"]
+        self.refuse(self.spoiled(spoil), "block3_conv2_W_1:0")
+
+    def test_group_missing(self):
+        def spoil(f):
+            del f["block3_conv2"]
+        self.refuse(self.spoiled(spoil), "block3_conv2")
+
+    def test_attribute_missing(self):
+        def spoil(f):
+            del f["block3_conv2"].attrs["weight_names"]
+        self.refuse(self.spoiled(spoil), "weight_names", "block3_conv2")
+
+    def test_attribute_of_numbers(self):
+        def spoil(f):
+            f.attrs["layer_names"] = np.arange(18)
+        self.refuse(self.spoiled(spoil), "layer_names")
+
+    def test_wrong_shape(self):
+        path = self.replaced("block2_conv1/block2_conv1_W_1:0", lambda data: data[:, :, :, :127])
+        self.refuse(path, "block2_conv1", "kernel", "(3, 3, 64, 128)", "(3, 3, 64, 127)")
+
+    def test_wrong_bias(self):
+        path = self.replaced("block4_conv2/block4_conv2_b_1:0", lambda data: data[:, None])
+        self.refuse(path, "block4_conv2", "bias", "(512,)", "(512, 1)")
+
+    def test_scalar(self):
+        path = self.replaced("block4_conv2/block4_conv2_b_1:0", lambda data: np.float32(1))
+        self.refuse(path, "block4_conv2", "bias", "(512,)", "()")
+
+    def test_transposed_kernel(self):
+        """As PyTorch and Theano have it."""
+        path = self.replaced("block1_conv2/block1_conv2_W_1:0", lambda data: data.transpose(3, 2, 0, 1))
+        self.refuse(path, "block1_conv2", "kernel", "(64, 64, 3, 3)")
+
+    def test_kernel_and_bias_exchanged(self):
+        def spoil(f):
+            group = f["block1_conv1"]
+            group.attrs["weight_names"] = group.attrs["weight_names"][::-1]
+        self.refuse(self.spoiled(spoil), "block1_conv1", "kernel")
+
+    def test_whole_numbers(self):
+        path = self.replaced("block1_conv1/block1_conv1_b_1:0", lambda data: data.astype(np.int32))
+        self.refuse(path, "block1_conv1", "bias", "real")
+
+    def test_not_finite(self):
+        for value, word in (np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity"):
+            with self.subTest(value=value):
+                def spoil(f):
+                    f["block5_conv2/block5_conv2_W_1:0"][2, 2, 511, 510] = value
+                self.refuse(self.spoiled(spoil), "block5_conv2", "kernel", word)
+
+    def test_too_large_for_float32(self):
+        """In a float64 file: becomes an infinity when read as float32."""
+        def change(data):
+            data = data.astype(np.float64)
+            data[7] = 1e300
+            return data
+        self.refuse(self.replaced("block1_conv1/block1_conv1_b_1:0", change), "block1_conv1", "bias", "infinity")
+
+    def test_features_overflow(self):
+        path = self.replaced("block1_conv1/block1_conv1_W_1:0", lambda data: data * np.float32(1e38))
+        result = helpers.run(*self.arguments(path))
+        self.assert_one_line(result, 1, "not finite", "image 0 of train")
+        self.assertEqual(list(self.folder.glob("cache*")), [])
+
+    def test_not_hdf5(self):
+        path = self.folder / "weights.h5"
+        path.write_bytes(b"these are no weights\n" * 1000)
+        self.refuse(path, "not an HDF5 file")
+
+    def test_cut_short(self):
+        path = self.folder / "weights.h5"
+        with open(self.file, "rb") as f:
+            path.write_bytes(f.read(1 << 20))
+        self.refuse(path, "not an HDF5 file, or cut short")
+
+    def test_empty(self):
+        path = self.folder / "weights.h5"
+        path.write_bytes(b"")
+        self.refuse(path, "not an HDF5 file")
+
+    def test_missing(self):
+        self.refuse(self.folder / "none.h5", "No such file")
+
+    def test_directory(self):
+        path = self.folder / "folder.h5"
+        path.mkdir()
+        self.refuse(path)
+
+    def test_keras_zip(self):
+        path = self.folder / "model.keras"
+        inner = write_keras3(self.folder / "model.weights.h5", [t[..., :1] for t in self.tensors])
+        with zipfile.ZipFile(path, "w") as z:
+            z.writestr("config.json", "{}")
+            z.write(inner, "model.weights.h5")
+        self.refuse(path, "model.weights.h5")
+
+    def test_foreign_hdf5(self):
+        path = self.folder / "foreign.h5"
+        with h5py.File(path, "w") as f:
+            f["table"] = np.arange(10)
+        self.refuse(path, "without weights")
+
+    def test_a_cache_is_no_weights(self):
+        path = self.folder / "other.h5"
+        self.succeed("-q", f"--output={path}", f"--weights={self.file}", "--size=32", self.dataset)
+        self.refuse(path, "without weights")
+
+    def test_other_network(self):
+        """A file as Keras writes it, of another model."""
+        path = self.folder / "resnet.h5"
+        with h5py.File(path, "w") as f:
+            f.attrs["layer_names"] = np.array([b"conv1"])
+            group = f.create_group("conv1")
+            group.attrs["weight_names"] = np.array([b"conv1/kernel:0", b"conv1/bias:0"])
+            group["conv1/kernel:0"] = np.zeros((7, 7, 3, 64), np.float32)
+            group["conv1/bias:0"] = np.zeros(64, np.float32)
+        self.refuse(path, "block1_conv1", "(3, 3, 3, 64)", "(7, 7, 3, 64)")
+
+
+helpers.main(__name__)
