@@ -46,6 +46,13 @@ struct conv_engine {
      * that image alone (with `gemm` on its place in the group too, by OpenBLAS's choice of kernels).
      * Allocates nothing and cannot fail. */
     void (*run)(const struct conv_plan *plan, size_t count, const float *in, float *out, void *workspace);
+
+    /* NULL, or: makes `plan` compute the layer before it, `first`, on the way: from then on its run() takes
+     * the input of `first`, and what lies between never goes through memory. `first` has few channels and no
+     * pooling, and must outlive `plan`. `background` is one image, in[H][W][C of first], of which most images
+     * repeat large parts: where they do, the outputs are copied, and the results are the same bits. Once,
+     * before any run(). STATUS_NO_MEMORY. */
+    enum status (*fuse)(struct conv_plan *plan, const struct conv_plan *first, const float *background);
 };
 
 /* conv_reference.c: loops that one can check by eye, double accumulators. */

@@ -271,4 +271,5 @@ const struct conv_engine conv_winograd = {
     .plan_free = plan_free,
     .workspace_nbytes = workspace_nbytes,
     .run = run,
+    .fuse = winograd_fuse,
 };

@@ -202,7 +202,7 @@ static void append_block(struct pipeline *pipeline, const struct slot *slot, int
             status = status_set(STATUS_NOT_FINITE,
                                 "image %zu of %s: a feature is not finite; the weights are too large for "
                                 "float32 (%s)",
-                                first + i / dim, cache_split_names[s], pipeline->weights.source);
+                                first + i / dim, cache_split_names[s], pipeline->info.weights_source);
     if (status == STATUS_OK)
         status =
             cache_writer_append(pipeline->writer, (enum cache_split)s, rows, slot->features, slot->labels);
@@ -292,6 +292,7 @@ enum status pipeline_run(const struct pipeline_options *options, struct pipeline
     }
     status = vgg16_create(&pipeline.vgg16, options->engine, options->size, options->preprocess,
                           &pipeline.weights.tensors);
+    weights_free(&pipeline.weights); /* the plans have their own */
     if (status == STATUS_OK)
         status = allocate(&pipeline);
     if (status == STATUS_OK)

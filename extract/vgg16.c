@@ -1,15 +1,14 @@
 /* vgg16: which convolutions stand in which order, and how a group of images goes through them.
  *
- * The network is run in stages. Early layers have large maps and small weights: a few images at a time keep
- * the maps in the second-level cache. Late layers have small maps and large weights: all images of the group
- * at once, so that the weights are read once for all. Inside a stage the maps go back and forth between two
- * buffers. */
+ * The network is run in stages, each of which takes some images at a time and asks the stage before it for
+ * them. Early layers have large maps and small weights: one or two images keep the maps in the second-level
+ * cache. Late layers have small maps and large weights: many images at once, so that the weights are read
+ * once for all. */
 #include "extract/vgg16.h"
 #include "common/mem.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 const struct vgg16_layer vgg16_layers[VGG16_CONVS] = {
     {"block1_conv1", 3, 64, false},   {"block1_conv2", 64, 64, true},    {"block2_conv1", 64, 128, false},
@@ -19,10 +18,11 @@ const struct vgg16_layer vgg16_layers[VGG16_CONVS] = {
     {"block5_conv3", 512, 512, true},
 };
 
-/* Layers first..last, in groups whose first map has about `pixels` pixels. */
+/* Layers first..last, on so many images at a time that the stage's first map has about `pixels` pixels. The
+ * numbers are measured for the Winograd engine (tests/bench/README.md). */
 static const struct stage {
     size_t first, last, pixels;
-} stages[] = {{0, 3, 2 * 56 * 56}, {4, 6, 16 * 14 * 14}, {7, 12, SIZE_MAX}};
+} stages[] = {{0, 1, 1 * 56 * 56}, {2, 3, 2 * 28 * 28}, {4, 6, 8 * 14 * 14}, {7, 12, 64 * 7 * 7}};
 enum { STAGES = sizeof stages / sizeof stages[0] };
 
 struct vgg16 {
@@ -30,6 +30,7 @@ struct vgg16 {
     enum preprocess_mode mode;
     size_t size, dim;
     size_t input_channels; /* of the first layer: 3, or 1 or 2 when gray is folded */
+    bool fused;            /* the second layer computes the first on the way */
     struct conv_shape shapes[VGG16_CONVS];
     struct conv_plan *plans[VGG16_CONVS];
 };
@@ -64,6 +65,41 @@ static void fold_gray(enum preprocess_mode mode, size_t channels, const float *k
             }
 }
 
+/* The first layer's input: preprocessed pixels, or the gray values (and ones) that the folded kernel takes.
+ */
+static void make_input(const struct vgg16 *vgg16, size_t count, const uint8_t *gray, float *input) {
+    size_t pixels = count * vgg16->size * vgg16->size, channels = vgg16->input_channels;
+    if (channels == 3) {
+        preprocess_run(vgg16->mode, pixels, gray, input);
+        return;
+    }
+    for (size_t i = 0; i < pixels; i++) {
+        input[i * channels] = gray[i];
+        if (channels == 2)
+            input[2 * i + 1] = 1;
+    }
+}
+
+/* Fuses the first two layers where the engine can; digits have black margins, so black is the background. */
+static enum status fuse(struct vgg16 *vgg16) {
+    if (vgg16->engine->fuse == NULL)
+        return STATUS_OK;
+    size_t pixels = vgg16->size * vgg16->size;
+    uint8_t *black = calloc(pixels, 1);
+    float *background = mem_alloc(pixels * vgg16->input_channels, sizeof *background);
+    enum status status = STATUS_OK;
+    if (black == NULL || background == NULL) {
+        status = status_set_no_memory(pixels * vgg16->input_channels * sizeof *background, "network");
+    } else {
+        make_input(vgg16, 1, black, background);
+        status = vgg16->engine->fuse(vgg16->plans[1], vgg16->plans[0], background);
+    }
+    mem_free(background);
+    free(black);
+    vgg16->fused = status == STATUS_OK;
+    return status;
+}
+
 enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *engine, size_t size,
                          enum preprocess_mode mode, const struct vgg16_tensors *tensors) {
     assert(size >= VGG16_SIZE_MIN && size <= VGG16_SIZE_MAX);
@@ -96,6 +132,8 @@ enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *eng
         if (made != STATUS_OK)
             status = made;
     }
+    if (status == STATUS_OK)
+        status = fuse(vgg16);
     if (status != STATUS_OK) {
         vgg16_free(vgg16);
         return status;
@@ -113,37 +151,39 @@ void vgg16_free(struct vgg16 *vgg16) {
     free(vgg16);
 }
 
-/* Images of a stage's groups, at most `count`. */
-static size_t stage_group(const struct vgg16 *vgg16, const struct stage *stage, size_t count) {
-    const struct conv_shape *shape = &vgg16->shapes[stage->first];
-    size_t group = stage->pixels / (shape->height * shape->width);
+/* Images that a stage takes at a time, at most `count`. */
+static size_t stage_group(const struct vgg16 *vgg16, size_t s, size_t count) {
+    const struct conv_shape *shape = &vgg16->shapes[stages[s].first];
+    size_t group = stages[s].pixels / (shape->height * shape->width);
     return group < 1 ? 1 : group > count ? count : group;
 }
 
-/* What the workspace holds, each part aligned: the maps between stages (two, used in turn), the two buffers
- * inside a stage, and the engine's own workspace. The network's input counts as a map before the first
- * stage's buffers. */
-struct layout {
-    size_t between_nbytes, inside_nbytes, engine_nbytes;
-};
+/* The first layer of a stage that is run by itself. */
+static size_t stage_begin(const struct vgg16 *vgg16, size_t s) {
+    return stages[s].first == 0 && vgg16->fused ? 1 : stages[s].first;
+}
 
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* Bytes of the parts of the workspace: the input of each stage, two buffers for the maps inside a stage (used
+ * in turn), and the engine's own. */
+struct layout {
+    size_t input[STAGES], inside, engine;
+};
+
 static struct layout layout_of(const struct vgg16 *vgg16, size_t count) {
     struct layout layout = {0};
     for (size_t s = 0; s < STAGES; s++) {
-        size_t group = stage_group(vgg16, &stages[s], count);
-        layout.between_nbytes =
-            larger(layout.between_nbytes,
-                   mem_round_up(count * output_floats(&vgg16->shapes[stages[s].last]) * sizeof(float)));
-        for (size_t l = stages[s].first; l <= stages[s].last; l++) {
-            size_t floats = l == 0 ? larger(input_floats(&vgg16->shapes[l]), output_floats(&vgg16->shapes[l]))
-                                   : output_floats(&vgg16->shapes[l]);
-            layout.inside_nbytes = larger(layout.inside_nbytes, mem_round_up(group * floats * sizeof(float)));
-            layout.engine_nbytes = larger(
-                layout.engine_nbytes, mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
+        size_t group = stage_group(vgg16, s, count);
+        layout.input[s] = mem_round_up(group * input_floats(&vgg16->shapes[stages[s].first]) * sizeof(float));
+        for (size_t l = stage_begin(vgg16, s); l <= stages[s].last; l++) {
+            if (l < stages[s].last)
+                layout.inside = larger(
+                    layout.inside, mem_round_up(group * output_floats(&vgg16->shapes[l]) * sizeof(float)));
+            layout.engine =
+                larger(layout.engine, mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
         }
     }
     return layout;
@@ -151,55 +191,48 @@ static struct layout layout_of(const struct vgg16 *vgg16, size_t count) {
 
 size_t vgg16_workspace_nbytes(const struct vgg16 *vgg16, size_t count) {
     struct layout layout = layout_of(vgg16, count);
-    return 2 * layout.between_nbytes + 2 * layout.inside_nbytes + layout.engine_nbytes;
+    size_t nbytes = 2 * layout.inside + layout.engine;
+    for (size_t s = 0; s < STAGES; s++)
+        nbytes += layout.input[s];
+    return nbytes;
 }
 
-/* The first layer's input: preprocessed pixels, or the gray values (and ones) that the folded kernel takes.
- */
-static void make_input(const struct vgg16 *vgg16, size_t count, const uint8_t *gray, float *input) {
-    size_t pixels = count * vgg16->size * vgg16->size, channels = vgg16->input_channels;
-    if (channels == 3) {
-        preprocess_run(vgg16->mode, pixels, gray, input);
-        return;
-    }
-    for (size_t i = 0; i < pixels; i++) {
-        input[i * channels] = gray[i];
-        if (channels == 2)
-            input[2 * i + 1] = 1;
+/* The parts of the workspace in use. */
+struct run {
+    const struct vgg16 *vgg16;
+    float *input[STAGES], *inside[2];
+    void *engine;
+};
+
+/* Images gray[count][size][size] through stages 0..s; `out` takes what stage s gives. */
+static void run_stage(const struct run *run, size_t s, size_t count, const uint8_t *gray, float *out) {
+    const struct vgg16 *vgg16 = run->vgg16;
+    size_t group = stage_group(vgg16, s, count), begin = stage_begin(vgg16, s), last = stages[s].last;
+    for (size_t first = 0; first < count; first += group) {
+        size_t images = count - first < group ? count - first : group;
+        const uint8_t *pixels = gray + first * vgg16->size * vgg16->size;
+        if (s == 0)
+            make_input(vgg16, images, pixels, run->input[0]);
+        else
+            run_stage(run, s - 1, images, pixels, run->input[s]);
+        const float *from = run->input[s];
+        for (size_t l = begin; l <= last; l++) {
+            float *to =
+                l == last ? out + first * output_floats(&vgg16->shapes[l]) : run->inside[(l - begin) % 2];
+            vgg16->engine->run(vgg16->plans[l], images, from, to, run->engine);
+            from = to;
+        }
     }
 }
 
 void vgg16_run(const struct vgg16 *vgg16, size_t count, const uint8_t *gray, float *features,
                void *workspace) {
     struct layout layout = layout_of(vgg16, count);
-    char *at = workspace;
-    float *between[2] = {(float *)(void *)at, (float *)(void *)(at + layout.between_nbytes)};
-    at += 2 * layout.between_nbytes;
-    float *inside[2] = {(float *)(void *)at, (float *)(void *)(at + layout.inside_nbytes)};
-    void *engine_workspace = at + 2 * layout.inside_nbytes;
-    for (size_t s = 0; s < STAGES; s++) {
-        const struct stage *stage = &stages[s];
-        size_t group = stage_group(vgg16, stage, count);
-        size_t in_floats = input_floats(&vgg16->shapes[stage->first]);
-        size_t out_floats = output_floats(&vgg16->shapes[stage->last]);
-        const float *stage_in = s == 0 ? NULL : between[(s + 1) % 2];
-        float *stage_out = between[s % 2];
-        for (size_t first = 0; first < count; first += group) {
-            size_t images = count - first < group ? count - first : group;
-            const float *in;
-            if (s == 0) {
-                make_input(vgg16, images, gray + first * vgg16->size * vgg16->size, inside[1]);
-                in = inside[1];
-            } else {
-                in = stage_in + first * in_floats;
-            }
-            for (size_t l = stage->first; l <= stage->last; l++) {
-                float *out =
-                    l == stage->last ? stage_out + first * out_floats : inside[(l - stage->first) % 2];
-                vgg16->engine->run(vgg16->plans[l], images, in, out, engine_workspace);
-                in = out;
-            }
-        }
-    }
-    memcpy(features, between[(STAGES - 1) % 2], count * vgg16->dim * sizeof *features);
+    struct run run = {.vgg16 = vgg16, .engine = workspace};
+    char *at = (char *)workspace + layout.engine;
+    for (size_t i = 0; i < 2; i++, at += layout.inside)
+        run.inside[i] = (float *)(void *)at;
+    for (size_t s = 0; s < STAGES; at += layout.input[s], s++)
+        run.input[s] = (float *)(void *)at;
+    run_stage(&run, STAGES - 1, count, gray, features);
 }

@@ -43,7 +43,8 @@ void vgg16_free(struct vgg16 *vgg16); /* NULL is allowed */
 size_t vgg16_workspace_nbytes(const struct vgg16 *vgg16, size_t count);
 
 /* gray[count][size][size] -> features[count][dim]. An image's features do not depend on the others in its
- * group. `workspace` is MEM_ALIGNMENT-aligned. Starts no threads, allocates nothing, cannot fail. */
+ * group. `features` and
+ * `workspace` are MEM_ALIGNMENT-aligned. Starts no threads, allocates nothing, cannot fail. */
 void vgg16_run(const struct vgg16 *vgg16, size_t count, const uint8_t *gray, float *features,
                void *workspace);
 

@@ -149,14 +149,6 @@ static void use_cache(void *argument) {
     _exit(status == STATUS_OK ? 0 : 1);
 }
 
-/* Whether AddressSanitizer's report is on HDF5's own doing: its code is one of the two innermost frames. */
-static bool blames_hdf5(const char *text) {
-    const char *frame = strstr(text, "    #0 ");
-    const char *end = frame != NULL ? strstr(frame, "    #2 ") : NULL;
-    const char *library = frame != NULL ? strstr(frame, "libhdf5") : NULL;
-    return library != NULL && (end == NULL || library < end);
-}
-
 static void test_cache(void **state) {
     (void)state;
     struct rng rng;
@@ -177,7 +169,7 @@ static void test_cache(void **state) {
         unit_write_file(path, bytes, nbytes);
         int status = unit_child(use_cache, path, text, sizeof text);
         bool crashed = strstr(text, ": damaged: HDF5 crashes or hangs on it") != NULL ||
-                       (status == 99 && blames_hdf5(text));
+                       (status == 99 && unit_blames_hdf5(text));
         if (status >= 99 && !crashed)
             fail_msg("case %zu: status %d, %s", i, status, text);
         if (crashed) {

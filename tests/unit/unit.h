@@ -146,4 +146,12 @@ static inline int unit_child(void (*body)(void *), void *argument, char *text, s
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Whether AddressSanitizer's report is on HDF5's own doing: its code is one of the two innermost frames. */
+static inline bool unit_blames_hdf5(const char *text) {
+    const char *frame = strstr(text, "    #0 ");
+    const char *end = frame != NULL ? strstr(frame, "    #2 ") : NULL;
+    const char *library = frame != NULL ? strstr(frame, "libhdf5") : NULL;
+    return library != NULL && (end == NULL || library < end);
+}
+
 #endif
