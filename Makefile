@@ -16,7 +16,7 @@ VERSION := 1.0.0
 
 # The packages of Debian 12, in one place: to build and run, and what the tests and checks need on top.
 PACKAGES := gcc libc6-dev pkg-config libhdf5-dev libopenblas-openmp-dev zlib1g-dev libssl-dev libisal-dev libcjson-dev \
-            ca-certificates curl jq
+            libprotobuf-c-dev protobuf-c-compiler ca-certificates curl jq
 PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn \
                  clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist
 PACKAGES_DEMO := dataset-fashion-mnist
@@ -36,10 +36,13 @@ endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wformat=2 \
             -Wwrite-strings $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
-MODULES := hdf5 openblas zlib libcrypto libisal libcjson
+MODULES := hdf5 openblas zlib libcrypto libisal libcjson libprotobuf-c
+
+# What protoc-c makes of the .proto files; the same for every configuration.
+PROTO := build/proto
 
 # Evaluated in the recipes, because on a bare machine pkg-config comes with `make deps`.
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -I. -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -I. -I$(PROTO) -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
              $(shell pkg-config --cflags $(MODULES)) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(MODULES)) -lm
 
@@ -53,7 +56,8 @@ sources = $(sort $(wildcard $(1)/*.c))
 objects = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
 COMMON := $(call objects,common)
 EXTRACT := $(filter-out %/main.o,$(call objects,extract))
-TRAIN := $(filter-out %/main.o,$(call objects,train))
+PROTOS := $(patsubst %.proto,$(PROTO)/%.pb-c.h,$(wildcard train/*.proto))
+TRAIN := $(filter-out %/main.o,$(call objects,train)) $(patsubst $(PROTO)/%.h,$(BUILD)/proto/%.o,$(PROTOS))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/interop/*_tool.c))
 PYTHON_TESTS := $(sort $(wildcard tests/*/test_*.py))
@@ -88,8 +92,8 @@ demo:
 	@data/demo.sh
 
 check-tools:
-	@command -v pkg-config >/dev/null && pkg-config --exists $(MODULES) || \
-	  { echo "make: libraries or pkg-config are missing; run 'make deps' first" >&2; exit 1; }
+	@command -v pkg-config protoc-c >/dev/null && pkg-config --exists $(MODULES) || \
+	  { echo "make: libraries, pkg-config or protoc-c are missing; run 'make deps' first" >&2; exit 1; }
 
 # Objects of other flags are never mixed: when the flags of a configuration change, all of it is built again.
 FLAGS_FILE := $(BUILD)/flags
@@ -103,6 +107,16 @@ $(BUILD)/%.o: %.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CC    $<")
 	$(Q)$(CC) $(ALL_CFLAGS) $(ISA_FLAGS) -MMD -MP -c $< -o $@
+
+$(PROTO)/%.pb-c.c $(PROTO)/%.pb-c.h: %.proto
+	@mkdir -p $(PROTO)
+	$(if $(Q),@echo "PROTO $<")
+	$(Q)protoc-c --c_out=$(PROTO) $<
+$(BUILD)/train/tensorboard.o: $(PROTO)/train/tensorboard.pb-c.h
+$(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "CC    $<")
+	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
 
 define link
 	@mkdir -p $(@D)
@@ -146,6 +160,7 @@ tsan: deps-test
 
 ## lint: format, layers, symbol prefixes, shell scripts, and no warning from gcc or clang
 lint: deps-test
+	@$(MAKE) --no-print-directory $(PROTOS)
 	@$(PYTHON) tests/lint.py $(C_FILES)
 	@clang-format --dry-run -Werror $(C_FILES)
 	@shellcheck .ci/run .ci/install data/*.sh

@@ -23,7 +23,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LAYERS = {"common": ("common",), "extract": ("extract", "common"), "train": ("train", "common")}
-MODULES = ("hdf5", "openblas", "zlib", "libcrypto", "libisal", "libcjson")
+MODULES = ("hdf5", "openblas", "zlib", "libcrypto", "libisal", "libcjson", "libprotobuf-c")
 
 
 def groups_of(path, root):
@@ -96,7 +96,7 @@ def global_symbols(path, root, scratch):
         isa = {"avx2": ["-mavx2", "-mfma"],
                "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]}
         extra = isa.get(os.path.splitext(path)[0].split("_")[-1], []) if os.uname().machine == "x86_64" else []
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", '-DVGGCACHE_VERSION="0"', "-I.",
+        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", '-DVGGCACHE_VERSION="0"', "-I.", "-Ibuild/proto",
                         "-fopenmp", "-w", *flags.split(), *extra, "-c", path, "-o", built], cwd=root, check=True)
     output = subprocess.run(["nm", "--defined-only", "--extern-only", "--format=posix", built], stdout=subprocess.PIPE,
                             text=True, check=True).stdout

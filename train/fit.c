@@ -265,7 +265,7 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
         }
         done++;
         if (listener != NULL)
-            listener(context, epoch);
+            status = listener(context, epoch);
     }
     *done_ret = done;
     team_free(&team);

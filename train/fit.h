@@ -31,13 +31,14 @@ struct fit_epoch {
     double seconds; /* of this epoch, validation included */
 };
 
-/* Told of each finished epoch, on the calling thread. */
-typedef void (*fit_listener)(void *context, const struct fit_epoch *epoch);
+/* Told of each finished epoch, on the calling thread; the head is as the epoch left it. What is not STATUS_OK
+ * ends the fit. */
+typedef enum status (*fit_listener)(void *context, const struct fit_epoch *epoch);
 
 /* Fits `head` to the rows `train`; `validation` may have no rows. history[epochs] receives the epochs that
  * were finished, *done_ret their number. STATUS_NO_MEMORY; STATUS_NOT_FINITE when the loss stops being
- * finite, with the epoch and what to do; STATUS_INTERRUPTED after a signal. The head is of use only with
- * STATUS_OK. */
+ * finite, with the epoch and what to do; STATUS_INTERRUPTED after a signal; or what the listener says. The
+ * head is of use only with STATUS_OK. */
 enum status fit_run(struct head *head, struct data_rows train, struct data_rows validation,
                     const struct fit_options *options, fit_listener listener, void *context,
                     struct fit_epoch *history, size_t *done_ret);

@@ -18,6 +18,7 @@
 #include "train/record.h"
 #include "train/split.h"
 #include "train/table.h"
+#include "train/tensorboard.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,15 +50,18 @@ enum key {
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
+    KEY_LOGDIR,
+    KEY_HISTOGRAMS,
     KEY_JSON,
     KEY_EVALUATE,
     KEY_PREDICT
 };
 
 struct arguments {
-    const char *cache, *output, *history, *json, *evaluate, *predict;
+    const char *cache, *output, *history, *logdir, *json, *evaluate, *predict;
     const char *fit_option; /* the last option given that only a fit has; NULL: none */
     struct fit_options fit;
+    size_t histogram_freq; /* 0: no histograms */
     double validation_split;
     bool rate_given;
     enum log_level level;
@@ -108,6 +112,11 @@ static const struct argp_option options[] = {
      "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -)", 2},
     {"history", KEY_HISTORY, "FILE", 0,
      "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds; epochs count from 1 (- is standard output)", 2},
+    {"logdir", KEY_LOGDIR, "DIR", 0,
+     "TensorBoard event files in DIR/train and DIR/validation, of every epoch as it ends; a folder per fit",
+     2},
+    {"histogram-freq", KEY_HISTOGRAMS, "N", 0,
+     "Histograms of the weights there, every N epochs; 0 for none (default 0)", 2},
     {"json", KEY_JSON, "FILE", 0, "One JSON object with the history and the results (- is standard output)",
      2},
     {"quiet", 'q', NULL, 0, "Only the results, no table of epochs, no confusion matrix", 2},
@@ -137,6 +146,10 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         cli_fail(state, "--momentum and --nesterov go with --optimizer=sgd");
     if (optim->nesterov && optim->momentum == 0)
         cli_fail(state, "--nesterov needs a --momentum");
+    if (arguments->histogram_freq > 0 && arguments->logdir == NULL)
+        cli_fail(state, "--histogram-freq needs a --logdir");
+    if (arguments->logdir != NULL && arguments->logdir[0] == '\0')
+        cli_fail(state, "--logdir=: must name a folder");
     if (!arguments->rate_given)
         optim->rate = optim_rates[optim->kind];
     if (arguments->output == NULL)
@@ -196,6 +209,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_HISTORY:
         arguments->fit_option = "--history";
         arguments->history = value;
+        break;
+    case KEY_LOGDIR:
+        arguments->fit_option = "--logdir";
+        arguments->logdir = value;
+        break;
+    case KEY_HISTOGRAMS:
+        arguments->fit_option = "--histogram-freq";
+        arguments->histogram_freq = cli_whole(state, "--histogram-freq", value, 0, EPOCHS_MAX);
         break;
     case 'o':
         arguments->output = value;
@@ -368,9 +389,18 @@ out:
     return status;
 }
 
-static void on_epoch(void *context, const struct fit_epoch *epoch) {
-    table_epochs_line(context, epoch);
+/* Who hears of each epoch. */
+struct listeners {
+    struct table_epochs table;
+    struct tensorboard *board; /* NULL: none */
+    const struct head *head;
+};
+
+static enum status on_epoch(void *context, const struct fit_epoch *epoch) {
+    struct listeners *listeners = context;
+    table_epochs_line(&listeners->table, epoch);
     progress_update(epoch->epoch);
+    return listeners->board == NULL ? STATUS_OK : tensorboard_write(listeners->board, epoch, listeners->head);
 }
 
 /* Fits the session's head and saves it. */
@@ -379,21 +409,33 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
     const struct arguments *arguments = session->arguments;
     const struct fit_options *fit = &arguments->fit;
     const struct data_split *train = &session->data[CACHE_TRAIN];
-    struct table_epochs table;
-    table_epochs_begin(&table, arguments->level == LOG_QUIET ? NULL : session->report, fit->epochs,
+    struct listeners listeners = {.head = &session->head};
+    if (arguments->logdir != NULL) {
+        struct tensorboard_options board = {.folder = arguments->logdir,
+                                            .validation = fit_count < train->count,
+                                            .histogram_freq = arguments->histogram_freq,
+                                            .batches = (fit_count - 1) / fit->batch_size + 1,
+                                            .rate = fit->optim.rate};
+        enum status opened = tensorboard_open(&listeners.board, &board);
+        if (opened != STATUS_OK)
+            return opened;
+    }
+    table_epochs_begin(&listeners.table, arguments->level == LOG_QUIET ? NULL : session->report, fit->epochs,
                        arguments->level == LOG_VERBOSE, fit_count < train->count);
     progress_begin("epochs", 0, fit->epochs);
     size_t done = 0;
     double begin = progress_clock();
     enum status status = fit_run(&session->head, data_slice(train, 0, fit_count),
                                  data_slice(train, fit_count, train->count - fit_count), fit, on_epoch,
-                                 &table, history, &done);
+                                 &listeners, history, &done);
     results->seconds = progress_clock() - begin;
     results->history = history;
     results->epochs = done;
     progress_end();
+    tensorboard_close(listeners.board);
     if (status == STATUS_INTERRUPTED)
-        return status_set(status, "%s; nothing was saved", status_message());
+        return status_set(status, "%s; %s", status_message(),
+                          arguments->logdir == NULL ? "nothing was saved" : "no head was saved");
     if (status != STATUS_OK)
         return status;
     results->validation = (struct evaluate_result){.loss = history[done - 1].val_loss,

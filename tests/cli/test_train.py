@@ -73,7 +73,7 @@ class Train(unittest.TestCase):
         done = self.fitted("--help")
         self.assertEqual(done.stderr, "")
         for word in ("--output", "--epochs", "--batch-size", "--optimizer", "--momentum", "--nesterov",
-                     "--learning-rate", "--l2", "--validation-split", "--seed", "--history", "--json", "--evaluate",
+                     "--learning-rate", "--l2", "--validation-split", "--seed", "--history", "--logdir", "--histogram-freq", "--json", "--evaluate",
                      "--predict", "--threads", "--quiet", "--verbose", "default 200", "default 128", "default 0.2",
                      "0.001 for adam", "Exit status"):
             self.assertIn(word, " ".join(done.stdout.split()))

@@ -335,10 +335,36 @@ static void test_barrier(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-static void interrupt_at_2(void *context, const struct fit_epoch *epoch) {
+static enum status interrupt_at_2(void *context, const struct fit_epoch *epoch) {
     *(size_t *)context = epoch->epoch;
     if (epoch->epoch == 2)
         raise(SIGINT);
+    return STATUS_OK;
+}
+
+static enum status refuse_at_3(void *context, const struct fit_epoch *epoch) {
+    *(size_t *)context = epoch->epoch;
+    return epoch->epoch == 3 ? status_set(STATUS_IO, "full") : STATUS_OK;
+}
+
+static void test_listener_ends_the_fit(void **state) {
+    (void)state;
+    struct data_split data = make_data(200, 30, 4, 3);
+    struct fit_options options = {
+        .epochs = 5, .batch_size = 32, .threads = 2, .optim = {.kind = OPTIM_ADAM, .rate = 0.01}};
+    struct fit_epoch history[5];
+    struct head head;
+    size_t done = 0, heard = 0;
+    assert_int_equal(head_create(&head, kernels, 30, 4), STATUS_OK);
+    head_initialize(&head, 0);
+    assert_int_equal(fit_run(&head, all_of(&data), (struct data_rows){.dim = 30}, &options, refuse_at_3,
+                             &heard, history, &done),
+                     STATUS_IO);
+    assert_int_equal(done, 3);
+    assert_int_equal(heard, 3);
+    assert_string_equal(status_message(), "full");
+    head_free(&head);
+    data_unload(&data);
 }
 
 /* The last test: the signal stays noted. */
@@ -369,10 +395,15 @@ int main(void) {
     if (kernels_select(&kernels) != STATUS_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slopes),       cmocka_unit_test(test_same_bits_for_any_threads),
-        cmocka_unit_test(test_seed_matters), cmocka_unit_test(test_predictions),
-        cmocka_unit_test(test_confusion),    cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_slopes),
+        cmocka_unit_test(test_same_bits_for_any_threads),
+        cmocka_unit_test(test_seed_matters),
+        cmocka_unit_test(test_predictions),
+        cmocka_unit_test(test_confusion),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_listener_ends_the_fit),
         cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
