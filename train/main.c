@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "train/data.h"
 #include "train/evaluate.h"
+#include "train/export.h"
 #include "train/fit.h"
 #include "train/head.h"
 #include "train/head_io.h"
@@ -54,16 +55,19 @@ enum key {
     KEY_HISTOGRAMS,
     KEY_JSON,
     KEY_EVALUATE,
-    KEY_PREDICT
+    KEY_PREDICT,
+    KEY_EXPORT
 };
 
 struct arguments {
     const char *cache, *output, *history, *logdir, *json, *evaluate, *predict;
+    enum export_format export;
+    bool exports;
     const char *fit_option; /* the last option given that only a fit has; NULL: none */
     struct fit_options fit;
     size_t histogram_freq; /* 0: no histograms */
     double validation_split;
-    bool rate_given;
+    bool rate_given, threads_given;
     enum log_level level;
 };
 
@@ -81,12 +85,13 @@ static const char doc[] = "Fits a classifier head, Dense(classes, softmax), on t
                           "options and machine type give the same bits, with any number of threads.\n\n"
                           "Exit status: 0 done; 1 failed (one line on standard error says what, where and "
                           "what to do); 2 the command "
-                          "line is wrong; 128 + signal interrupted, with nothing saved.\n\n"
+                          "line is wrong; 128 + signal interrupted, with no head saved.\n\n"
                           "Examples:\n"
                           "  train features.h5\n"
                           "  train --epochs=2 --optimizer=sgd --momentum=0.9 -o sgd.h5 features.h5\n"
                           "  train --evaluate=sgd.h5 features.h5\n"
-                          "  train --predict=sgd.h5 features.h5 > predictions.csv";
+                          "  train --predict=sgd.h5 features.h5 > predictions.csv\n"
+                          "  train --export=npy -o mnist features.h5";
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "How to fit:", 1},
@@ -109,14 +114,16 @@ static const struct argp_option options[] = {
     {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 1},
     {NULL, 0, NULL, 0, "What to write:", 2},
     {"output", 'o', "FILE", 0,
-     "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -)", 2},
+     "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -); with "
+     "--export how its files' names begin",
+     2},
     {"history", KEY_HISTORY, "FILE", 0,
      "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds; epochs count from 1 (- is standard output)", 2},
     {"logdir", KEY_LOGDIR, "DIR", 0,
      "TensorBoard event files in DIR/train and DIR/validation, of every epoch as it ends; a folder per fit",
      2},
     {"histogram-freq", KEY_HISTOGRAMS, "N", 0,
-     "Histograms of the weights there, every N epochs; 0 for none (default 0)", 2},
+     "Histograms of the weights in --logdir, every N epochs; 0 for none (default 0)", 2},
     {"json", KEY_JSON, "FILE", 0, "One JSON object with the history and the results (- is standard output)",
      2},
     {"quiet", 'q', NULL, 0, "Only the results, no table of epochs, no confusion matrix", 2},
@@ -125,23 +132,36 @@ static const struct argp_option options[] = {
     {"evaluate", KEY_EVALUATE, "HEAD", 0, "Loss and accuracy of a saved head", 3},
     {"predict", KEY_PREDICT, "HEAD", 0, "CSV split,row,label,predicted,p0,p1,... of a saved head, all rows",
      3},
+    {"export", KEY_EXPORT, "FORMAT", 0,
+     "The features and labels of both splits: npy into OUTPUT-train-features.npy, OUTPUT-train-labels.npy, "
+     "and "
+     "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight",
+     3},
     {0}};
 
 /* Combinations that mean nothing are refused rather than ignored. */
 static void check_arguments(struct argp_state *state, struct arguments *arguments) {
     struct optim_settings *optim = &arguments->fit.optim;
-    bool saved = arguments->evaluate != NULL || arguments->predict != NULL;
+    int modes = (arguments->evaluate != NULL) + (arguments->predict != NULL) + arguments->exports;
+    const char *mode = arguments->evaluate != NULL  ? "--evaluate"
+                       : arguments->predict != NULL ? "--predict"
+                                                    : "--export";
     if (arguments->cache == NULL)
         cli_fail(state, "CACHE is missing: the file of features that extract made");
-    if (arguments->evaluate != NULL && arguments->predict != NULL)
-        cli_fail(state, "--evaluate and --predict exclude each other");
-    if (saved && arguments->fit_option != NULL)
-        cli_fail(state, "%s is of no use with %s", arguments->fit_option,
-                 arguments->evaluate != NULL ? "--evaluate" : "--predict");
+    if (modes > 1)
+        cli_fail(state, "--evaluate, --predict and --export exclude each other");
+    if (modes > 0 && arguments->fit_option != NULL)
+        cli_fail(state, "%s is of no use with %s", arguments->fit_option, mode);
     if (arguments->evaluate != NULL && arguments->output != NULL)
         cli_fail(state, "--output is of no use with --evaluate");
-    if (arguments->predict != NULL && arguments->json != NULL)
-        cli_fail(state, "--json is of no use with --predict");
+    if (arguments->json != NULL && (arguments->predict != NULL || arguments->exports))
+        cli_fail(state, "--json is of no use with %s", mode);
+    if (arguments->exports && arguments->threads_given)
+        cli_fail(state, "--threads is of no use with --export");
+    if (arguments->exports && (arguments->output == NULL || arguments->output[0] == '\0'))
+        cli_fail(state, "--export needs an --output, how its files' names shall begin");
+    if (arguments->exports && strcmp(arguments->output, "-") == 0)
+        cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
     if (optim->kind != OPTIM_SGD && (optim->momentum > 0 || optim->nesterov))
         cli_fail(state, "--momentum and --nesterov go with --optimizer=sgd");
     if (optim->nesterov && optim->momentum == 0)
@@ -156,7 +176,7 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         arguments->output = arguments->predict != NULL ? "-" : DEFAULT_OUTPUT;
     if (!arguments->predict && strcmp(arguments->output, "-") == 0)
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
-    const char *files[] = {arguments->history, arguments->json, saved ? NULL : arguments->output};
+    const char *files[] = {arguments->history, arguments->json, modes > 0 ? NULL : arguments->output};
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < i; j++)
             if (files[i] != NULL && files[j] != NULL && strcmp(files[i], files[j]) == 0)
@@ -222,6 +242,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         arguments->output = value;
         break;
     case 'j':
+        arguments->threads_given = true;
         fit->threads = (int)cli_whole(state, "--threads", value, 1, THREADS_MAX);
         break;
     case KEY_JSON:
@@ -238,6 +259,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case KEY_PREDICT:
         arguments->predict = value;
+        break;
+    case KEY_EXPORT:
+        arguments->exports = true;
+        arguments->export =
+            (enum export_format)cli_choice(state, "--export", value, export_names, EXPORT_FORMATS);
         break;
     case ARGP_KEY_ARG:
         if (arguments->cache != NULL)
@@ -568,6 +594,18 @@ out:
     return status;
 }
 
+static enum status run_export(struct session *session) {
+    const struct arguments *arguments = session->arguments;
+    const struct cache_split_info *splits = session->info->splits;
+    enum status status = export_run(session->cache, arguments->cache, arguments->export, arguments->output);
+    char train[32], test[32];
+    if (status == STATUS_OK)
+        log_info("%s training rows and %s test rows were exported as %s-*.%s",
+                 table_count(splits[CACHE_TRAIN].rows, train), table_count(splits[CACHE_TEST].rows, test),
+                 arguments->output, export_names[arguments->export]);
+    return status;
+}
+
 static bool is_standard_output(const char *path) {
     return path != NULL && strcmp(path, "-") == 0;
 }
@@ -583,8 +621,14 @@ int main(int argc, char *argv[]) {
         .validation_split = DEFAULT_VALIDATION,
         .level = LOG_NORMAL,
     };
-    static const struct argp argp = {
-        options, parse_option, "CACHE\n--evaluate=HEAD CACHE\n--predict=HEAD CACHE", doc, NULL, NULL, NULL};
+    static const struct argp argp = {options,
+                                     parse_option,
+                                     "CACHE\n--evaluate=HEAD CACHE\n--predict=HEAD CACHE\n--export=FORMAT "
+                                     "--output=PREFIX CACHE",
+                                     doc,
+                                     NULL,
+                                     NULL,
+                                     NULL};
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
     cli_init();
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
@@ -599,6 +643,8 @@ int main(int argc, char *argv[]) {
         status = run_evaluate(&session);
     else if (arguments.predict != NULL)
         status = run_predict(&session);
+    else if (arguments.exports)
+        status = run_export(&session);
     else
         status = run_fit(&session);
     close_session(&session);
