@@ -164,8 +164,8 @@ lint: deps-test
 	@$(PYTHON) tests/lint.py $(C_FILES)
 	@clang-format --dry-run -Werror $(C_FILES)
 	@shellcheck .ci/run .ci/install data/*.sh
-	@$(MAKE) --no-print-directory BUILD=build/lint-gcc BIN=build/lint-gcc CC=gcc CFLAGS=-Werror tests-built
-	@$(MAKE) --no-print-directory BUILD=build/lint-clang BIN=build/lint-clang CC=clang CFLAGS=-Werror tests-built
+	@$(MAKE) --no-print-directory BUILD=build/lint-gcc BIN=build/lint-gcc/bin CC=gcc CFLAGS=-Werror tests-built
+	@$(MAKE) --no-print-directory BUILD=build/lint-clang BIN=build/lint-clang/bin CC=clang CFLAGS=-Werror tests-built
 	@echo "lint: nothing to complain about"
 
 ## bench: images per second beside other software, and where the time goes (tests/bench/README.md)
