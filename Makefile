@@ -160,7 +160,7 @@ tsan: deps-test
 
 ## lint: format, layers, symbol prefixes, shell scripts, and no warning from gcc or clang
 lint: deps-test
-	@$(MAKE) --no-print-directory $(PROTOS)
+	@$(MAKE) --silent --no-print-directory $(PROTOS)
 	@$(PYTHON) tests/lint.py $(C_FILES)
 	@clang-format --dry-run -Werror $(C_FILES)
 	@shellcheck .ci/run .ci/install data/*.sh

@@ -85,7 +85,7 @@ static enum status write_svmlight(struct files *files, enum cache_split split, u
             if (!isfinite(row[d]))
                 return status_set(STATUS_NOT_FINITE,
                                   "feature %" PRIu64 " of %s row %" PRIu64 " is not a finite number; remake "
-                                                                           "the cache, or export npy",
+                                  "the cache, or export npy",
                                   d, cache_split_names[split], first + r);
             if (row[d] != 0)
                 fprintf(stream, " %" PRIu64 ":%.9g", d + 1, (double)row[d]);
