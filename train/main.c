@@ -176,8 +176,9 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         arguments->output = arguments->predict != NULL ? "-" : DEFAULT_OUTPUT;
     if (!arguments->predict && strcmp(arguments->output, "-") == 0)
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
-    const char *files[] = {arguments->history, arguments->json, modes > 0 ? NULL : arguments->output};
-    for (int i = 0; i < 3; i++)
+    const char *files[] = {arguments->history, arguments->json, arguments->logdir,
+                           modes > 0 ? NULL : arguments->output};
+    for (int i = 0; i < 4; i++)
         for (int j = 0; j < i; j++)
             if (files[i] != NULL && files[j] != NULL && strcmp(files[i], files[j]) == 0)
                 cli_fail(state, "%s: two results cannot go to one file", files[i]);
