@@ -213,15 +213,11 @@ static void team_free(struct team *team) {
 }
 
 static enum status diverged(const struct team *team, const struct fit_epoch *epoch) {
-    size_t row = data_find_not_finite(team->train);
-    if (row < team->train.count)
-        return status_set(STATUS_NOT_FINITE,
-                          "the features of training row %zu are not finite numbers; remake the cache", row);
-    row = data_find_not_finite(team->validation);
-    if (row < team->validation.count)
-        return status_set(STATUS_NOT_FINITE,
-                          "the features of training row %zu are not finite numbers; remake the cache",
-                          team->train.count + row);
+    enum status status = data_check_finite(team->train, 0);
+    if (status == STATUS_OK)
+        status = data_check_finite(team->validation, team->train.count);
+    if (status != STATUS_OK)
+        return status;
     return status_set(STATUS_NOT_FINITE,
                       "the %s is no longer a finite number in epoch %zu; try a smaller rate, as "
                       "--learning-rate=%g",

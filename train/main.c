@@ -17,6 +17,7 @@
 #include "train/optim.h"
 #include "train/record.h"
 #include "train/split.h"
+#include "train/standardize.h"
 #include "train/table.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ enum key {
     KEY_NESTEROV,
     KEY_RATE,
     KEY_L2,
+    KEY_STANDARDIZE,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -59,7 +61,7 @@ struct arguments {
     const char *fit_option; /* the last option given that only a fit has; NULL: none */
     struct fit_options fit;
     double validation_split;
-    bool rate_given;
+    bool rate_given, standardize;
     enum log_level level;
 };
 
@@ -96,6 +98,8 @@ static const struct argp_option options[] = {
     {"momentum", KEY_MOMENTUM, "X", 0, "For sgd: 0 (the default) to 1", 1},
     {"nesterov", KEY_NESTEROV, NULL, 0, "For sgd with momentum: Nesterov's", 1},
     {"l2", KEY_L2, "X", 0, "Add X * sum(kernel^2) to the loss, as keras.regularizers.l2(X) (default 0)", 1},
+    {"standardize", KEY_STANDARDIZE, NULL, 0,
+     "Fit to features of mean 0 and deviation 1 over the fitted rows, and fold that into the head", 1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -183,6 +187,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         arguments->fit_option = "--l2";
         fit->optim.l2 = cli_real(state, "--l2", value, 0, 1e6);
         break;
+    case KEY_STANDARDIZE:
+        arguments->fit_option = "--standardize";
+        arguments->standardize = true;
+        break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
         arguments->validation_split = cli_real(state, "--validation-split", value, 0, 1);
@@ -240,6 +248,7 @@ struct session {
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];
     struct head head;
+    struct standardize standardize; /* of --standardize */
     FILE *report; /* for people: standard output, or standard error when a program reads that */
 };
 
@@ -289,6 +298,7 @@ static enum status load(struct session *session) {
 
 static void close_session(struct session *session) {
     head_free(&session->head);
+    standardize_free(&session->standardize);
     for (int s = 0; s < CACHE_SPLITS; s++)
         data_unload(&session->data[s]);
     cache_close(session->cache);
@@ -326,8 +336,8 @@ static enum status write_json(struct output *output, const struct record_results
     return status == STATUS_OK ? output_commit(output) : status;
 }
 
-/* Loss and accuracy of both splits, and the confusion on the test rows. */
-static enum status report(struct session *session, double l2, size_t fit_count,
+/* Loss, the penalty added, and accuracy of both splits, and the confusion on the test rows. */
+static enum status report(struct session *session, double penalty, size_t fit_count,
                           struct record_results *results) {
     const struct arguments *arguments = session->arguments;
     const struct data_split *train = &session->data[CACHE_TRAIN], *test = &session->data[CACHE_TEST];
@@ -343,13 +353,15 @@ static enum status report(struct session *session, double l2, size_t fit_count,
         status = status_set_no_memory(test->count * sizeof *predicted, "evaluation");
         goto out;
     }
-    status = evaluate_run(&session->head, data_slice(train, 0, train->count), l2, threads, NULL, NULL,
+    status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
                           &results->train);
     if (status == STATUS_OK)
-        status = evaluate_run(&session->head, data_slice(test, 0, test->count), l2, threads, predicted, NULL,
+        status = evaluate_run(&session->head, data_slice(test, 0, test->count), 0, threads, predicted, NULL,
                               &results->test);
     if (status != STATUS_OK)
         goto out;
+    results->train.loss += penalty;
+    results->test.loss += penalty;
     char note[96] = "", rows[32];
     if (fit_count > 0 && fit_count < train->count)
         snprintf(note, sizeof note, "(all training rows; %s of them fitted)", table_count(fit_count, rows));
@@ -373,9 +385,27 @@ static void on_epoch(void *context, const struct fit_epoch *epoch) {
     progress_update(epoch->epoch);
 }
 
-/* Fits the session's head and saves it. */
+/* Standardizes the training rows, in place: a second copy may not fit into memory. */
+static enum status standardize_train(struct session *session, size_t fit_count) {
+    struct data_split *train = &session->data[CACHE_TRAIN];
+    int threads = session->arguments->fit.threads;
+    enum status status = standardize_measure(&session->standardize, data_slice(train, 0, fit_count), threads);
+    if (status != STATUS_OK)
+        return status;
+    standardize_apply(&session->standardize, train, threads);
+    log_detail("features standardized; %zu of %zu are constant and get no weight",
+               session->standardize.constant_count, train->dim);
+    return STATUS_OK;
+}
+
+static enum status reload_train(struct session *session) {
+    data_unload(&session->data[CACHE_TRAIN]);
+    return data_load(session->cache, CACHE_TRAIN, &session->data[CACHE_TRAIN]);
+}
+
+/* Fits the session's head and saves it; *penalty_ret is what --l2 adds to its loss. */
 static enum status fit_and_save(struct session *session, size_t fit_count, struct fit_epoch *history,
-                                struct record_results *results) {
+                                struct record_results *results, double *penalty_ret) {
     const struct arguments *arguments = session->arguments;
     const struct fit_options *fit = &arguments->fit;
     const struct data_split *train = &session->data[CACHE_TRAIN];
@@ -413,6 +443,16 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
     snprintf(training.isa, sizeof training.isa, "%s", session->kernels->isa);
+    *penalty_ret = fit->optim.l2 * head_square_sum(&session->head);
+    if (arguments->standardize) {
+        training.standardized = 1;
+        training.penalty = *penalty_ret;
+        status = standardize_fold(&session->standardize, &session->head);
+        if (status == STATUS_OK) /* the features as they are, which the head is for now */
+            status = reload_train(session);
+        if (status != STATUS_OK)
+            return status;
+    }
     return head_io_write(arguments->output, &session->head, &training, session->info);
 }
 
@@ -421,6 +461,7 @@ static enum status run_fit(struct session *session) {
     struct output json = {0}, csv = {0};
     struct record_results results = {0};
     size_t fit_count = 0;
+    double penalty = 0;
     struct fit_epoch *history = mem_alloc(arguments->fit.epochs, sizeof *history);
     enum status status = STATUS_OK;
     if (history == NULL)
@@ -439,14 +480,18 @@ static enum status run_fit(struct session *session) {
         status = load(session);
     if (status != STATUS_OK)
         goto out;
+    if (arguments->standardize)
+        status = standardize_train(session, fit_count);
+    if (status != STATUS_OK)
+        goto out;
     head_initialize(&session->head, arguments->fit.seed);
     log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
                arguments->fit.batch_size, optim_names[arguments->fit.optim.kind], arguments->fit.optim.rate,
                session->kernels->isa, arguments->fit.threads);
-    status = fit_and_save(session, fit_count, history, &results);
+    status = fit_and_save(session, fit_count, history, &results, &penalty);
     if (status != STATUS_OK)
         goto out;
-    status = report(session, arguments->fit.optim.l2, fit_count, &results);
+    status = report(session, penalty, fit_count, &results);
     if (status == STATUS_INTERRUPTED)
         status_set(status, "%s; the head was saved as %s", status_message(), arguments->output);
     if (status == STATUS_OK && arguments->history != NULL) {
@@ -476,7 +521,9 @@ static enum status run_evaluate(struct session *session) {
     if (status == STATUS_OK)
         status = load(session);
     if (status == STATUS_OK)
-        status = report(session, training.l2, 0, &results);
+        status = report(
+            session, training.standardized ? training.penalty : training.l2 * head_square_sum(&session->head),
+            0, &results);
     if (status == STATUS_OK && arguments->json != NULL)
         status = write_json(&json, &results);
     output_abort(&json);

@@ -106,6 +106,7 @@ class Train(unittest.TestCase):
                 ("one CACHE", "features.h5", "features.h5"),
                 ("exclude each other", "--evaluate=good.h5", "--predict=good.h5", "features.h5"),
                 ("--epochs is of no use with --evaluate", "--evaluate=good.h5", "--epochs=3", "features.h5"),
+                ("--standardize is of no use with --evaluate", "--evaluate=good.h5", "--standardize", "features.h5"),
                 ("--seed is of no use with --predict", "--predict=good.h5", "--seed=3", "features.h5"),
                 ("--output is of no use", "--evaluate=good.h5", "--output=x.h5", "features.h5"),
                 ("--json is of no use", "--predict=good.h5", "--json=x.json", "features.h5"),
@@ -196,6 +197,9 @@ class Train(unittest.TestCase):
         wrong[7, 3] = np.nan
         keras.write_cache(self.path("wrong.h5"), (wrong, labels), self.data[1])
         done = self.train("wrong.h5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("training row 7", done.stderr)
+        done = self.train("--standardize", "wrong.h5")
         self.assertEqual(done.returncode, 1)
         self.assertIn("training row 7", done.stderr)
         self.assertFalse(os.path.exists(self.path("head.h5")))
@@ -378,7 +382,7 @@ class Train(unittest.TestCase):
             self.assertEqual(file.read(), done.stdout)
 
     def test_evaluate_repeats_the_fit(self):
-        for options in ([], ["--l2=0.01"]):
+        for options in ([], ["--l2=0.01"], ["--standardize"], ["--standardize", "--l2=0.01"]):
             fit = json.loads(self.fitted("--epochs=3", "--json=-", *options, "features.h5").stdout)
             result = json.loads(self.fitted("--evaluate=head.h5", "--json=-", "features.h5").stdout)
             self.assertEqual(list(result), ["train", "test"])
@@ -392,12 +396,14 @@ class Train(unittest.TestCase):
         wide = [keras.make_rows(rows, 2000, 10, rows) for rows in (ROWS, TEST_ROWS)]
         keras.write_cache(self.path("wide.h5"), *wide)
         heads = []
-        for threads in (1, 2, 3, 7):
-            self.fitted("--epochs=3", f"-j{threads}", "wide.h5")
-            with open(self.path("head.h5"), "rb") as file:
-                heads.append(file.read())
-        self.assertEqual(heads.count(heads[0]), 4)
-        self.fitted("--epochs=3", "--seed=1", "wide.h5")
+        for options in ([], ["--standardize"]):
+            heads = []
+            for threads in (1, 2, 3, 7):
+                self.fitted("--epochs=3", f"-j{threads}", *options, "wide.h5")
+                with open(self.path("head.h5"), "rb") as file:
+                    heads.append(file.read())
+            self.assertEqual(heads.count(heads[0]), 4)
+        self.fitted("--epochs=3", "--standardize", "--seed=1", "wide.h5")
         with open(self.path("head.h5"), "rb") as file:
             self.assertNotEqual(file.read(), heads[0])
 

@@ -109,6 +109,15 @@ class SGD:
             w += u
 
 
+# ---- sklearn.preprocessing.StandardScaler ----
+
+def moments(features):
+    """Mean and deviation of each feature; that of a constant one is infinite, so that it becomes 0."""
+    features = features.astype(np.float64)
+    constant = features.min(axis=0) == features.max(axis=0)
+    return features.mean(axis=0), np.where(constant, np.inf, features.std(axis=0))
+
+
 # ---- keras.Model.fit and evaluate ----
 
 def log_softmax(logits):

@@ -42,9 +42,18 @@ class KerasFit(unittest.TestCase):
         self.assertTrue(abs(got - want) <= 1e-4 * abs(want), f"{what}: {got} instead of {want}")
 
     def compare(self, optimizer, options, epochs=6, batch_size=128, validation_split=0.0, l2=0.0, seed=0,
-                cache=None, train=None, test=None, classes=CLASSES):
+                cache=None, train=None, test=None, classes=CLASSES, standardize=False):
         (x, y), (test_x, test_y) = train or self.train, test or self.test
-        history, kernel, bias = keras.fit(x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed)
+        fitted_x = x
+        if standardize:
+            mean, deviation = keras.moments(x[:keras.split_at(len(y), validation_split)])
+            fitted_x = (x - mean) / deviation
+            options = ["--standardize", *options]
+        history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed)
+        penalty = l2 * (kernel ** 2).sum()
+        if standardize:
+            kernel = kernel / deviation[:, None]
+            bias = bias - mean @ kernel
         result, head = self.run_train(cache or self.cache, f"--epochs={epochs}", f"--batch-size={batch_size}",
                                       f"--validation-split={validation_split}", f"--l2={l2}", f"--seed={seed}",
                                       *options)
@@ -61,8 +70,8 @@ class KerasFit(unittest.TestCase):
             else:
                 self.assertIsNone(line["val_loss"])
         for name, (features, labels) in (("train", (x, y)), ("test", (test_x, test_y))):
-            loss, accuracy = keras.evaluate(kernel, bias, features.astype(float), labels, l2)
-            self.assert_near(result[name]["loss"], loss, name)
+            loss, accuracy = keras.evaluate(kernel, bias, features.astype(float), labels)
+            self.assert_near(result[name]["loss"], loss + penalty, name)
             self.assertLessEqual(abs(result[name]["accuracy"] - accuracy) * len(labels), 1.001)
             self.assertEqual(result[name]["rows"], len(labels))
         if validation_split:
@@ -115,6 +124,25 @@ class KerasFit(unittest.TestCase):
 
     def test_l2_with_sgd_and_momentum(self):
         self.compare(keras.SGD(0.01, 0.5), ["--optimizer=sgd", "--momentum=0.5"], l2=0.003)
+
+    def test_standardize(self):
+        """Features of very different means and deviations, some constant; the head is compared for raw features."""
+        random = np.random.default_rng(5)
+        scale, offset = 10.0 ** random.integers(-2, 3, DIM), random.normal(size=DIM)
+        train, test = (((x * scale + offset * scale).astype(np.float32), y) for x, y in (self.train, self.test))
+        for x, _ in (train, test):
+            x[:, 3], x[:, 4] = 0, 7.25
+        cache = os.path.join(self.folder.name, "scales.h5")
+        keras.write_cache(cache, train, test, CLASSES)
+        for l2 in (0, 0.01):
+            with self.subTest(l2=l2):
+                self.compare(keras.Adam(), [], validation_split=0.2, l2=l2, cache=cache, train=train, test=test,
+                             standardize=True)
+                with h5py.File(os.path.join(self.folder.name, "head.h5"), "r") as file:
+                    kernel = file["dense/dense/kernel:0"][:]
+                    self.assertEqual(file.attrs["standardized"], 1)
+                self.assertEqual(np.abs(kernel[3:5]).max(), 0)
+                self.assertGreater(np.abs(np.delete(kernel, (3, 4), 0)).max(axis=1).min(), 0)
 
     def test_batch_sizes(self):
         for batch_size in (1, 7, 100, 403, 5000):  # 403 = 4 * 100 + 3; and one batch larger than all rows
