@@ -1,5 +1,6 @@
 /* main: the command line of `train`. It reads options, calls the units in turn, reports, and is the only
  * place here that decides the exit status. */
+#include "common/blas.h"
 #include "common/cache.h"
 #include "common/cli.h"
 #include "common/h5.h"
@@ -14,6 +15,7 @@
 #include "train/head.h"
 #include "train/head_io.h"
 #include "train/kernels.h"
+#include "train/lbfgs.h"
 #include "train/optim.h"
 #include "train/record.h"
 #include "train/split.h"
@@ -48,6 +50,7 @@ enum key {
     KEY_RATE,
     KEY_L2,
     KEY_STANDARDIZE,
+    KEY_TOLERANCE,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -62,6 +65,8 @@ struct arguments {
     struct fit_options fit;
     double validation_split;
     bool rate_given, standardize;
+    double tolerance;              /* of lbfgs; 0: not given */
+    const char *stochastic_option; /* the last option given that lbfgs has no use for; NULL: none */
     enum log_level level;
 };
 
@@ -91,15 +96,21 @@ static const struct argp_option options[] = {
     {"epochs", KEY_EPOCHS, "N", 0, "Passes over the rows (default " QUOTE(DEFAULT_EPOCHS) ")", 1},
     {"batch-size", KEY_BATCH, "N", 0,
      "Rows per update; a last, smaller batch is kept (default " QUOTE(DEFAULT_BATCH) ")", 1},
-    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "adam (the default) or sgd", 1},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0,
+     "adam (the default), sgd, or lbfgs: all rows at once, down to the optimum", 1},
     {"learning-rate", KEY_RATE, "X", 0,
-     "Step size (default: Keras', " QUOTE(OPTIM_ADAM_RATE) " for adam, " QUOTE(OPTIM_SGD_RATE) " for sgd)",
+     "Step size of adam or sgd (default: Keras', " QUOTE(OPTIM_ADAM_RATE) " for adam, " QUOTE(
+         OPTIM_SGD_RATE) " for sgd)",
      1},
     {"momentum", KEY_MOMENTUM, "X", 0, "For sgd: 0 (the default) to 1", 1},
     {"nesterov", KEY_NESTEROV, NULL, 0, "For sgd with momentum: Nesterov's", 1},
     {"l2", KEY_L2, "X", 0, "Add X * sum(kernel^2) to the loss, as keras.regularizers.l2(X) (default 0)", 1},
     {"standardize", KEY_STANDARDIZE, NULL, 0,
      "Fit to features of mean 0 and deviation 1 over the fitted rows, and fold that into the head", 1},
+    {"tolerance", KEY_TOLERANCE, "X", 0,
+     "For lbfgs: stop when the slope's norm is X times that at the start (default " QUOTE(
+         LBFGS_TOLERANCE) "); --epochs limits its iterations",
+     1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -141,6 +152,12 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         cli_fail(state, "--momentum and --nesterov go with --optimizer=sgd");
     if (optim->nesterov && optim->momentum == 0)
         cli_fail(state, "--nesterov needs a --momentum");
+    if (optim->kind == OPTIM_LBFGS && arguments->stochastic_option != NULL)
+        cli_fail(state, "%s is of no use with --optimizer=lbfgs", arguments->stochastic_option);
+    if (optim->kind != OPTIM_LBFGS && arguments->tolerance > 0)
+        cli_fail(state, "--tolerance goes with --optimizer=lbfgs");
+    if (arguments->tolerance == 0)
+        arguments->tolerance = LBFGS_TOLERANCE;
     if (!arguments->rate_given)
         optim->rate = optim_rates[optim->kind];
     if (arguments->output == NULL)
@@ -163,7 +180,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         fit->epochs = cli_whole(state, "--epochs", value, 1, EPOCHS_MAX);
         break;
     case KEY_BATCH:
-        arguments->fit_option = "--batch-size";
+        arguments->fit_option = arguments->stochastic_option = "--batch-size";
         fit->batch_size = cli_whole(state, "--batch-size", value, 1, UINT32_MAX);
         break;
     case KEY_OPTIMIZER:
@@ -171,7 +188,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         fit->optim.kind = (enum optim_kind)cli_choice(state, "--optimizer", value, optim_names, OPTIM_KINDS);
         break;
     case KEY_RATE:
-        arguments->fit_option = "--learning-rate";
+        arguments->fit_option = arguments->stochastic_option = "--learning-rate";
         fit->optim.rate = cli_real(state, "--learning-rate", value, 1e-12, 1e6);
         arguments->rate_given = true;
         break;
@@ -191,6 +208,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         arguments->fit_option = "--standardize";
         arguments->standardize = true;
         break;
+    case KEY_TOLERANCE:
+        arguments->fit_option = "--tolerance";
+        arguments->tolerance = cli_real(state, "--tolerance", value, 1e-15, 1);
+        break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
         arguments->validation_split = cli_real(state, "--validation-split", value, 0, 1);
@@ -198,7 +219,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
             cli_fail(state, "--validation-split=%s: must be below 1, or no rows are left to fit", value);
         break;
     case KEY_SEED:
-        arguments->fit_option = "--seed";
+        arguments->fit_option = arguments->stochastic_option = "--seed";
         fit->seed = cli_whole(state, "--seed", value, 0, INT64_MAX);
         break;
     case KEY_HISTORY:
@@ -385,6 +406,17 @@ static void on_epoch(void *context, const struct fit_epoch *epoch) {
     progress_update(epoch->epoch);
 }
 
+/* Why L-BFGS ended, and how near to the optimum. */
+static void tell_end(const struct lbfgs_result *end, double tolerance) {
+    static const char *const reasons[LBFGS_ENDS] = {
+        [LBFGS_EPOCHS] = "not converged, more --epochs would help",
+        [LBFGS_TOLERANCE_MET] = "converged",
+        [LBFGS_ROUNDING] = "no step lowers the objective any more, all that floats can give",
+    };
+    log_info("lbfgs: %s: slope %.2g of that at the start (--tolerance=%g), %zu passes over the rows",
+             reasons[end->end], end->slope, tolerance, end->passes);
+}
+
 /* Standardizes the training rows, in place: a second copy may not fit into memory. */
 static enum status standardize_train(struct session *session, size_t fit_count) {
     struct data_split *train = &session->data[CACHE_TRAIN];
@@ -415,9 +447,18 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
     progress_begin("epochs", 0, fit->epochs);
     size_t done = 0;
     double begin = progress_clock();
-    enum status status = fit_run(&session->head, data_slice(train, 0, fit_count),
-                                 data_slice(train, fit_count, train->count - fit_count), fit, on_epoch,
-                                 &table, history, &done);
+    struct data_rows fitted = data_slice(train, 0, fit_count);
+    struct data_rows held = data_slice(train, fit_count, train->count - fit_count);
+    struct lbfgs_options lbfgs = {.l2 = fit->optim.l2,
+                                  .tolerance = arguments->tolerance,
+                                  .epochs = fit->epochs,
+                                  .threads = fit->threads};
+    struct lbfgs_result end;
+    enum status status;
+    if (fit->optim.kind == OPTIM_LBFGS)
+        status = lbfgs_run(&session->head, fitted, held, &lbfgs, on_epoch, &table, history, &done, &end);
+    else
+        status = fit_run(&session->head, fitted, held, fit, on_epoch, &table, history, &done);
     results->seconds = progress_clock() - begin;
     results->history = history;
     results->epochs = done;
@@ -431,6 +472,8 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
                                                    .rows = train->count - fit_count};
     if (arguments->level != LOG_QUIET)
         table_epochs_end(session->report, history, done, results->seconds);
+    if (fit->optim.kind == OPTIM_LBFGS)
+        tell_end(&end, arguments->tolerance);
     struct head_io_training training = {
         .epochs = fit->epochs,
         .batch_size = fit->batch_size,
@@ -440,6 +483,7 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         .momentum = fit->optim.momentum,
         .l2 = fit->optim.l2,
         .validation_split = arguments->validation_split,
+        .tolerance = fit->optim.kind == OPTIM_LBFGS ? arguments->tolerance : 0,
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
     snprintf(training.isa, sizeof training.isa, "%s", session->kernels->isa);
@@ -485,9 +529,13 @@ static enum status run_fit(struct session *session) {
     if (status != STATUS_OK)
         goto out;
     head_initialize(&session->head, arguments->fit.seed);
-    log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
-               arguments->fit.batch_size, optim_names[arguments->fit.optim.kind], arguments->fit.optim.rate,
-               session->kernels->isa, arguments->fit.threads);
+    if (arguments->fit.optim.kind == OPTIM_LBFGS)
+        log_detail("%zu rows to fit, lbfgs, OpenBLAS for %s, %d threads", fit_count, blas_core_name(),
+                   arguments->fit.threads);
+    else
+        log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
+                   arguments->fit.batch_size, optim_names[arguments->fit.optim.kind],
+                   arguments->fit.optim.rate, session->kernels->isa, arguments->fit.threads);
     status = fit_and_save(session, fit_count, history, &results, &penalty);
     if (status != STATUS_OK)
         goto out;
@@ -595,6 +643,7 @@ int main(int argc, char *argv[]) {
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     log_init(program_invocation_short_name, arguments.level);
     h5_init();
+    blas_init();
     bool taken = is_standard_output(arguments.json) || is_standard_output(arguments.history);
     struct session session = {.arguments = &arguments, .report = taken ? stderr : stdout};
     enum status status = open_cache(&session);

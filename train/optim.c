@@ -6,13 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-const char *const optim_names[OPTIM_KINDS] = {[OPTIM_ADAM] = "adam", [OPTIM_SGD] = "sgd"};
+const char *const optim_names[OPTIM_KINDS] = {
+    [OPTIM_ADAM] = "adam", [OPTIM_SGD] = "sgd", [OPTIM_LBFGS] = "lbfgs"};
 const double optim_rates[OPTIM_KINDS] = {[OPTIM_ADAM] = OPTIM_ADAM_RATE, [OPTIM_SGD] = OPTIM_SGD_RATE};
 
 static const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
 
 enum status optim_create(struct optim *optim_ret, const struct optim_settings *settings, size_t count) {
-    assert(count % KERNELS_LANES == 0);
+    assert(count % KERNELS_LANES == 0 && settings->kind != OPTIM_LBFGS);
     struct optim optim = {.settings = *settings, .count = count};
     int slots = settings->kind == OPTIM_ADAM ? 2 : settings->momentum > 0 ? 1 : 0;
     for (int i = 0; i < slots; i++) {

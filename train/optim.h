@@ -21,12 +21,13 @@
 #include "train/kernels.h"
 #include <stdbool.h>
 
-enum optim_kind { OPTIM_ADAM, OPTIM_SGD, OPTIM_KINDS };
+/* OPTIM_LBFGS names what lbfgs.h does, with all rows at once; nothing here steps by it. */
+enum optim_kind { OPTIM_ADAM, OPTIM_SGD, OPTIM_LBFGS, OPTIM_KINDS };
 
-/* "adam", "sgd". */
+/* "adam", "sgd", "lbfgs". */
 extern const char *const optim_names[OPTIM_KINDS];
 
-/* Keras' default learning rate of each kind; macros, so that --help can quote them. */
+/* Keras' default learning rate of each kind, 0 where there is none; macros, so that --help can quote them. */
 #define OPTIM_ADAM_RATE 0.001
 #define OPTIM_SGD_RATE 0.01
 extern const double optim_rates[OPTIM_KINDS];

@@ -96,6 +96,12 @@ class Train(unittest.TestCase):
                 ("--learning-rate=1e-3x", "--learning-rate=1e-3x", "features.h5"),
                 ("--momentum=1.1", "--optimizer=sgd", "--momentum=1.1", "features.h5"),
                 ("--optimizer=sgd", "--momentum=0.9", "features.h5"),
+                ("--optimizer=sgd", "--optimizer=lbfgs", "--momentum=0.9", "features.h5"),
+                ("--batch-size is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--batch-size=3", "features.h5"),
+                ("--seed is of no use with --optimizer=lbfgs", "--seed=3", "--optimizer=lbfgs", "features.h5"),
+                ("--learning-rate is of no use", "--learning-rate=1", "--optimizer=lbfgs", "features.h5"),
+                ("--tolerance goes with", "--tolerance=1e-3", "features.h5"),
+                ("--tolerance=0", "--optimizer=lbfgs", "--tolerance=0", "features.h5"),
                 ("needs a --momentum", "--optimizer=sgd", "--nesterov", "features.h5"),
                 ("--l2=-1", "--l2=-1", "features.h5"),
                 ("--validation-split=1", "--validation-split=1", "features.h5"),
@@ -382,7 +388,8 @@ class Train(unittest.TestCase):
             self.assertEqual(file.read(), done.stdout)
 
     def test_evaluate_repeats_the_fit(self):
-        for options in ([], ["--l2=0.01"], ["--standardize"], ["--standardize", "--l2=0.01"]):
+        for options in ([], ["--l2=0.01"], ["--standardize"], ["--standardize", "--l2=0.01"],
+                        ["--optimizer=lbfgs", "--standardize", "--l2=0.01"]):
             fit = json.loads(self.fitted("--epochs=3", "--json=-", *options, "features.h5").stdout)
             result = json.loads(self.fitted("--evaluate=head.h5", "--json=-", "features.h5").stdout)
             self.assertEqual(list(result), ["train", "test"])
