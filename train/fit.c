@@ -6,6 +6,7 @@
 #include "common/rng.h"
 #include "train/barrier.h"
 #include "train/evaluate.h"
+#include "train/patience.h"
 
 #include <assert.h>
 #include <math.h>
@@ -232,8 +233,11 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
     assert(options->batch_size > 0 && options->threads > 0);
     struct team team = {.head = head, .train = train, .validation = validation, .options = options};
     int threads = options->threads < (int)head->piece_count ? options->threads : (int)head->piece_count;
+    struct patience patience = {0};
     enum status status = team_create(&team, threads);
     size_t done = 0;
+    if (status == STATUS_OK)
+        status = patience_create(&patience, options->patience, head);
     while (status == STATUS_OK && done < options->epochs) {
         struct fit_epoch *epoch = &history[done];
         double begin = progress_clock();
@@ -262,7 +266,11 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
         done++;
         if (listener != NULL)
             listener(context, epoch);
+        if (patience_over(&patience, head, epoch->val_loss))
+            break;
     }
+    patience_restore(&patience, head);
+    patience_free(&patience);
     *done_ret = done;
     team_free(&team);
     return status;

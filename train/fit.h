@@ -22,6 +22,7 @@ struct fit_options {
     uint64_t seed; /* of the order of rows; the head comes initialized */
     int threads;
     struct optim_settings optim;
+    size_t patience; /* of early stopping (patience.h), in epochs; 0: none. It needs validation rows */
 };
 
 /* One line of the history; the validation's two are NaN when there are no validation rows. */

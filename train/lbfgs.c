@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/progress.h"
 #include "train/evaluate.h"
+#include "train/patience.h"
 
 #include <assert.h>
 #include <math.h>
@@ -324,7 +325,10 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
     size_t done = 0, stalled = 0;
     double lowest = INFINITY, mark = INFINITY; /* of |g|, and of f */
     double first = 0, begin = progress_clock();
+    struct patience patience = {0};
     enum status status = descent_create(&descent, options->threads);
+    if (status == STATUS_OK)
+        status = patience_create(&patience, options->patience, head);
     if (status == STATUS_OK)
         status = evaluate(&descent.pass, descent.point, descent.slope, &descent.value, &descent.accuracy);
     if (status == STATUS_OK) {
@@ -368,8 +372,13 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
             listener(context, &history[done - 1]);
         double norm = sqrt(dot(descent.pass.count, descent.slope, descent.slope));
         result.slope = first > 0 ? norm / first : 0;
+        bool over = patience_over(&patience, head, validated.loss);
         if (norm <= options->tolerance * first) {
             result.end = LBFGS_TOLERANCE_MET;
+            break;
+        }
+        if (over) {
+            result.end = LBFGS_PATIENCE;
             break;
         }
         stalled = norm < lowest || descent.value < mark * (1 - 1e-7) ? 0 : stalled + 1;
@@ -387,6 +396,8 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
     *result_ret = result;
     *done_ret = done;
     omp_set_num_threads(before);
+    patience_restore(&patience, head);
+    patience_free(&patience);
     descent_free(&descent);
     return status;
 }

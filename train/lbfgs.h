@@ -18,15 +18,16 @@
 
 #include "train/fit.h"
 
-#define LBFGS_TOLERANCE 1e-4 /* a macro, so that --help can quote it */
+#define LBFGS_TOLERANCE 1e-6 /* a macro, so that --help can quote it */
 
 struct lbfgs_options {
     double l2, tolerance;
     size_t epochs; /* at most so many iterations */
     int threads;
+    size_t patience; /* as fit's */
 };
 
-enum lbfgs_end { LBFGS_EPOCHS, LBFGS_TOLERANCE_MET, LBFGS_ROUNDING, LBFGS_ENDS };
+enum lbfgs_end { LBFGS_EPOCHS, LBFGS_PATIENCE, LBFGS_TOLERANCE_MET, LBFGS_ROUNDING, LBFGS_ENDS };
 
 struct lbfgs_result {
     enum lbfgs_end end;

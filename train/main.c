@@ -51,6 +51,7 @@ enum key {
     KEY_L2,
     KEY_STANDARDIZE,
     KEY_TOLERANCE,
+    KEY_PATIENCE,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -111,6 +112,8 @@ static const struct argp_option options[] = {
      "For lbfgs: stop when the slope's norm is X times that at the start (default " QUOTE(
          LBFGS_TOLERANCE) "); --epochs limits its iterations",
      1},
+    {"early-stopping", KEY_PATIENCE, "N", 0,
+     "Stop after N epochs in a row without a new lowest val_loss; the head is that of the best epoch", 1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -158,6 +161,8 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         cli_fail(state, "--tolerance goes with --optimizer=lbfgs");
     if (arguments->tolerance == 0)
         arguments->tolerance = LBFGS_TOLERANCE;
+    if (arguments->fit.patience > 0 && arguments->validation_split == 0)
+        cli_fail(state, "--early-stopping needs validation rows, and --validation-split=0 keeps none");
     if (!arguments->rate_given)
         optim->rate = optim_rates[optim->kind];
     if (arguments->output == NULL)
@@ -211,6 +216,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_TOLERANCE:
         arguments->fit_option = "--tolerance";
         arguments->tolerance = cli_real(state, "--tolerance", value, 1e-15, 1);
+        break;
+    case KEY_PATIENCE:
+        arguments->fit_option = "--early-stopping";
+        fit->patience = cli_whole(state, "--early-stopping", value, 1, EPOCHS_MAX);
         break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
@@ -409,6 +418,7 @@ static void on_epoch(void *context, const struct fit_epoch *epoch) {
 /* Why L-BFGS ended, and how near to the optimum. */
 static void tell_end(const struct lbfgs_result *end, double tolerance) {
     static const char *const reasons[LBFGS_ENDS] = {
+        [LBFGS_PATIENCE] = "stopped early",
         [LBFGS_EPOCHS] = "not converged, more --epochs would help",
         [LBFGS_TOLERANCE_MET] = "converged",
         [LBFGS_ROUNDING] = "no step lowers the objective any more, all that floats can give",
@@ -452,7 +462,8 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
     struct lbfgs_options lbfgs = {.l2 = fit->optim.l2,
                                   .tolerance = arguments->tolerance,
                                   .epochs = fit->epochs,
-                                  .threads = fit->threads};
+                                  .threads = fit->threads,
+                                  .patience = fit->patience};
     struct lbfgs_result end;
     enum status status;
     if (fit->optim.kind == OPTIM_LBFGS)
@@ -467,8 +478,14 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         return status_set(status, "%s; nothing was saved", status_message());
     if (status != STATUS_OK)
         return status;
-    results->validation = (struct evaluate_result){.loss = history[done - 1].val_loss,
-                                                   .accuracy = history[done - 1].val_accuracy,
+    size_t kept = fit->patience > 0 ? 0 : done - 1; /* the epoch whose weights the head has */
+    for (size_t i = 0; fit->patience > 0 && i < done; i++)
+        if (history[i].val_loss < history[kept].val_loss)
+            kept = i;
+    if (fit->patience > 0)
+        log_info("%zu of %zu epochs; the head is that of epoch %zu", done, fit->epochs, kept + 1);
+    results->validation = (struct evaluate_result){.loss = history[kept].val_loss,
+                                                   .accuracy = history[kept].val_accuracy,
                                                    .rows = train->count - fit_count};
     if (arguments->level != LOG_QUIET)
         table_epochs_end(session->report, history, done, results->seconds);
@@ -483,6 +500,7 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         .momentum = fit->optim.momentum,
         .l2 = fit->optim.l2,
         .validation_split = arguments->validation_split,
+        .early_stopping = fit->patience,
         .tolerance = fit->optim.kind == OPTIM_LBFGS ? arguments->tolerance : 0,
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);

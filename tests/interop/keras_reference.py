@@ -135,13 +135,13 @@ def evaluate(kernel, bias, features, labels, l2=0.0):
     return losses.mean() + l2 * (kernel ** 2).sum(), (logits.argmax(axis=1) == labels).mean()
 
 
-def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0):
-    """Returns (history, kernel, bias); history rows are (loss, accuracy, val_loss, val_accuracy)."""
+def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0, patience=0):
+    """Returns (history, kernel, bias), with `patience` as keras.callbacks.EarlyStopping with restore_best_weights does; history rows are (loss, accuracy, val_loss, val_accuracy)."""
     features = features.astype(np.float64)
     cut = split_at(len(labels), validation_split)
     x, y, val_x, val_y = features[:cut], labels[:cut], features[cut:], labels[cut:]
     kernel, bias = glorot_uniform(features.shape[1], classes, seed), np.zeros(classes)
-    history = []
+    history, best = [], (math.inf, 0, None, None)  # lowest loss, epochs since, its weights
     for epoch in range(1, epochs + 1):
         order = Rng(seed, epoch).permutation(cut)
         loss_sum = accuracy_sum = weight_sum = 0.0
@@ -165,7 +165,14 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
         line = [loss_sum / weight_sum, accuracy_sum / weight_sum]
         line += evaluate(kernel, bias, val_x, val_y, l2) if len(val_y) else (None, None)
         history.append(line)
-    return history, kernel, bias
+        if patience:
+            if line[2] < best[0]:
+                best = line[2], 0, kernel.copy(), bias.copy()
+            else:
+                best = best[0], best[1] + 1, *best[2:]
+            if best[1] >= patience:
+                break
+    return (history, *best[2:]) if patience else (history, kernel, bias)
 
 
 # ---- common/cache.h: a writer of caches ----

@@ -42,14 +42,21 @@ class KerasFit(unittest.TestCase):
         self.assertTrue(abs(got - want) <= 1e-4 * abs(want), f"{what}: {got} instead of {want}")
 
     def compare(self, optimizer, options, epochs=6, batch_size=128, validation_split=0.0, l2=0.0, seed=0,
-                cache=None, train=None, test=None, classes=CLASSES, standardize=False):
+                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0):
         (x, y), (test_x, test_y) = train or self.train, test or self.test
         fitted_x = x
         if standardize:
             mean, deviation = keras.moments(x[:keras.split_at(len(y), validation_split)])
             fitted_x = (x - mean) / deviation
             options = ["--standardize", *options]
-        history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed)
+        history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed,
+                                          patience)
+        if patience:
+            options = [f"--early-stopping={patience}", *options]
+            self.assertLess(len(history), epochs, "it should stop early")
+            epochs_done = len(history)
+        else:
+            epochs_done = epochs
         penalty = l2 * (kernel ** 2).sum()
         if standardize:
             kernel = kernel / deviation[:, None]
@@ -57,8 +64,8 @@ class KerasFit(unittest.TestCase):
         result, head = self.run_train(cache or self.cache, f"--epochs={epochs}", f"--batch-size={batch_size}",
                                       f"--validation-split={validation_split}", f"--l2={l2}", f"--seed={seed}",
                                       *options)
-        self.assertEqual(result["epochs"], epochs)
-        self.assertEqual([line["epoch"] for line in result["history"]], list(range(1, epochs + 1)))
+        self.assertEqual(result["epochs"], epochs_done)
+        self.assertEqual([line["epoch"] for line in result["history"]], list(range(1, epochs_done + 1)))
         cut = keras.split_at(len(y), validation_split)
         for line, (loss, accuracy, val_loss, val_accuracy) in zip(result["history"], history):
             where = f"epoch {line['epoch']}"
@@ -76,7 +83,8 @@ class KerasFit(unittest.TestCase):
             self.assertEqual(result[name]["rows"], len(labels))
         if validation_split:
             self.assertEqual(result["validation"]["rows"], len(y) - cut)
-            self.assert_near(result["validation"]["loss"], history[-1][2], "validation")
+            want = min(line[2] for line in history) if patience else history[-1][2]
+            self.assert_near(result["validation"]["loss"], want, "validation")
         else:
             self.assertIsNone(result["validation"])
         self.assertLess(history[-1][0], history[0][0], "the reference itself does not learn")
@@ -143,6 +151,12 @@ class KerasFit(unittest.TestCase):
                     self.assertEqual(file.attrs["standardized"], 1)
                 self.assertEqual(np.abs(kernel[3:5]).max(), 0)
                 self.assertGreater(np.abs(np.delete(kernel, (3, 4), 0)).max(axis=1).min(), 0)
+
+    def test_early_stopping(self):
+        for patience in (1, 5):
+            with self.subTest(patience=patience):
+                self.compare(keras.Adam(0.02), ["--learning-rate=0.02"], epochs=100, batch_size=32,
+                             validation_split=0.2, patience=patience)
 
     def test_batch_sizes(self):
         for batch_size in (1, 7, 100, 403, 5000):  # 403 = 4 * 100 + 3; and one batch larger than all rows

@@ -131,6 +131,19 @@ class Lbfgs(unittest.TestCase):
             self.assertIn(words, done.stderr)
             self.assertIn("passes over the rows", done.stderr)
 
+    def test_early_stopping(self):
+        """The head is that of the iteration with the lowest validation loss."""
+        train = keras.make_rows(800, 80, 10, 1, noise=2.5)
+        keras.write_cache(self.cache, train, train, 10)
+        options = ["--standardize", "--validation-split=0.25"]
+        result, *best = self.fit(*options, "--early-stopping=3")
+        losses = [epoch["val_loss"] for epoch in result["history"]]
+        kept = losses.index(min(losses))
+        self.assertEqual(len(losses), kept + 4)
+        self.assertEqual(result["validation"]["loss"], losses[kept])
+        _, *again = self.fit(*options, f"--epochs={kept + 1}")
+        self.assertTrue(all(np.array_equal(a, b) for a, b in zip(best[:2], again[:2])))
+
     def test_separable_without_penalty(self):
         """No optimum: the weights grow, and it ends in order."""
         keras.write_cache(self.cache, keras.make_rows(60, 80, 3, 1), keras.make_rows(30, 80, 3, 2), 3)

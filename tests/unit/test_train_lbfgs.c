@@ -32,7 +32,8 @@ static struct data_split make_data(void) {
 
 static enum status fit(const struct data_split *data, fit_listener listener, struct fit_epoch *history,
                        size_t *done, struct lbfgs_result *result) {
-    struct lbfgs_options options = {.l2 = 1e-3, .tolerance = 1e-12, .epochs = EPOCHS, .threads = 2};
+    struct lbfgs_options options = {
+        .l2 = 1e-3, .tolerance = 1e-12, .epochs = EPOCHS, .threads = 2, .patience = EPOCHS};
     struct head head;
     enum status status = head_create(&head, kernels, DIM, CLASSES);
     if (status != STATUS_OK)
