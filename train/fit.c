@@ -74,11 +74,25 @@ static void block_error(struct team *team, const struct block *block, int turn, 
     for (size_t r = 0; r < block->count; r++)
         labels[r] = team->train.labels[team->order[block->first + r]];
     float scale = 1.0f / (float)block->batch_count;
-    double loss =
-        head->kernels->softmax(team->parts[turn], head->piece_count, head->block_rows * head->columns,
-                               block->count, head->columns, labels, scale, error, predicted);
-    for (size_t r = 0; r < block->count; r++)
-        error[r * head->columns + labels[r]] -= scale;
+    const float *weights = team->options->class_weights;
+    const float *parts = team->parts[turn];
+    size_t part_stride = head->block_rows * head->columns;
+    double loss = 0;
+    if (weights == NULL) {
+        loss = head->kernels->softmax(parts, head->piece_count, part_stride, block->count, head->columns,
+                                      labels, scale, error, predicted);
+        for (size_t r = 0; r < block->count; r++)
+            error[r * head->columns + labels[r]] -= scale;
+    } else {
+        for (size_t r = 0; r < block->count; r++) {
+            size_t at = r * head->columns;
+            float weight = weights[labels[r]];
+            loss += (double)weight * head->kernels->softmax(parts + at, head->piece_count, part_stride, 1,
+                                                            head->columns, &labels[r], scale * weight,
+                                                            error + at, &predicted[r]);
+            error[at + labels[r]] -= scale * weight;
+        }
+    }
     if (!counts)
         return;
     team->loss += loss;
@@ -224,6 +238,21 @@ static enum status diverged(const struct team *team, const struct fit_epoch *epo
                       "--learning-rate=%g",
                       isfinite(epoch->loss) ? "validation loss" : "loss", epoch->epoch,
                       team->options->optim.rate / 10);
+}
+
+enum status fit_balance(struct data_rows rows, size_t classes, float *weights) {
+    size_t *counts = mem_alloc(classes, sizeof *counts), present = 0;
+    if (counts == NULL)
+        return status_set_no_memory(classes * sizeof *counts, "class weights");
+    memset(counts, 0, classes * sizeof *counts);
+    for (size_t r = 0; r < rows.count; r++)
+        counts[rows.labels[r]]++;
+    for (size_t c = 0; c < classes; c++)
+        present += counts[c] > 0;
+    for (size_t c = 0; c < classes; c++)
+        weights[c] = counts[c] > 0 ? (float)((double)rows.count / ((double)present * (double)counts[c])) : 0;
+    mem_free(counts);
+    return STATUS_OK;
 }
 
 enum status fit_run(struct head *head, struct data_rows train, struct data_rows validation,

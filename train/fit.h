@@ -23,7 +23,14 @@ struct fit_options {
     int threads;
     struct optim_settings optim;
     size_t patience; /* of early stopping (patience.h), in epochs; 0: none. It needs validation rows */
+    const float *class_weights; /* [classes], or NULL: a row's cross entropy counts so much in a batch's mean,
+                                 * which still divides by rows; validation and accuracy ignore it */
 };
+
+/* weights[c] = rows / (classes that occur * rows of class c), or 0 for a class that does not occur, as
+ * sklearn.utils.class_weight.compute_class_weight("balanced"); their mean over the rows is 1.
+ * STATUS_NO_MEMORY. */
+enum status fit_balance(struct data_rows rows, size_t classes, float *weights);
 
 /* One line of the history; the validation's two are NaN when there are no validation rows. */
 struct fit_epoch {

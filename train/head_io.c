@@ -60,6 +60,8 @@ static enum status write_attributes(hid_t file, const struct head *head,
     WRITE(real, "validation_split", training->validation_split);
     WRITE(whole, "seed", training->seed);
     WRITE(string, "isa", training->isa);
+    if (training->class_weights[0] != '\0')
+        WRITE(string, "class_weights", training->class_weights);
     if (training->early_stopping > 0)
         WRITE(whole, "early_stopping", training->early_stopping);
     if (training->tolerance > 0)

@@ -25,6 +25,7 @@ enum {
 struct pass {
     struct head *head;
     struct data_rows rows;
+    const float *weights; /* of classes, or NULL */
     double l2;
     int threads;
     size_t kernel_count, count; /* of the kernel; and of the bias too */
@@ -70,11 +71,20 @@ static void add_block(struct pass *pass, size_t share, size_t first, size_t coun
         memcpy(logits + r * columns, pass->bias, columns * sizeof(float));
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)count, (blasint)classes, (blasint)dim, 1,
                 x, (blasint)pass->rows.stride, pass->kernel, (blasint)classes, 1, logits, (blasint)columns);
-    pass->losses[share] += head->kernels->softmax(logits, 1, 0, count, columns, labels, 1, error, predicted);
+    if (pass->weights == NULL)
+        pass->losses[share] +=
+            head->kernels->softmax(logits, 1, 0, count, columns, labels, 1, error, predicted);
     double *slope = pass->slopes + share * pass->count;
     for (size_t r = 0; r < count; r++) {
+        float weight = 1;
+        if (pass->weights != NULL) {
+            weight = pass->weights[labels[r]];
+            pass->losses[share] +=
+                (double)weight * head->kernels->softmax(logits + r * columns, 1, 0, 1, columns, &labels[r],
+                                                        weight, error + r * columns, &predicted[r]);
+        }
         pass->correct[share] += predicted[r] == labels[r];
-        error[r * columns + labels[r]] -= 1;
+        error[r * columns + labels[r]] -= weight;
         for (size_t c = 0; c < classes; c++)
             slope[pass->kernel_count + c] += (double)error[r * columns + c];
     }
@@ -317,7 +327,8 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
                       const struct lbfgs_options *options, fit_listener listener, void *context,
                       struct fit_epoch *history, size_t *done_ret, struct lbfgs_result *result_ret) {
     assert(train.count > 0 && train.dim == head->dim && options->threads > 0);
-    struct descent descent = {.pass = {.head = head, .rows = train, .l2 = options->l2}};
+    struct descent descent = {
+        .pass = {.head = head, .rows = train, .weights = options->class_weights, .l2 = options->l2}};
     struct lbfgs_result result = {.end = LBFGS_EPOCHS, .slope = 1};
     int before = omp_get_max_threads();
     omp_set_num_threads(

@@ -24,7 +24,8 @@ struct lbfgs_options {
     double l2, tolerance;
     size_t epochs; /* at most so many iterations */
     int threads;
-    size_t patience; /* as fit's */
+    size_t patience;            /* as fit's */
+    const float *class_weights; /* as fit's: each row's cross entropy times its class's weight, over n */
 };
 
 enum lbfgs_end { LBFGS_EPOCHS, LBFGS_PATIENCE, LBFGS_TOLERANCE_MET, LBFGS_ROUNDING, LBFGS_ENDS };

@@ -52,6 +52,7 @@ enum key {
     KEY_STANDARDIZE,
     KEY_TOLERANCE,
     KEY_PATIENCE,
+    KEY_WEIGHTS,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -65,7 +66,7 @@ struct arguments {
     const char *fit_option; /* the last option given that only a fit has; NULL: none */
     struct fit_options fit;
     double validation_split;
-    bool rate_given, standardize;
+    bool rate_given, standardize, balanced;
     double tolerance;              /* of lbfgs; 0: not given */
     const char *stochastic_option; /* the last option given that lbfgs has no use for; NULL: none */
     enum log_level level;
@@ -114,6 +115,8 @@ static const struct argp_option options[] = {
      1},
     {"early-stopping", KEY_PATIENCE, "N", 0,
      "Stop after N epochs in a row without a new lowest val_loss; the head is that of the best epoch", 1},
+    {"class-weights", KEY_WEIGHTS, "NAME", 0,
+     "none (the default), or balanced: rows of rare classes count more in the fit, all classes alike", 1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -135,6 +138,8 @@ static const struct argp_option options[] = {
     {"predict", KEY_PREDICT, "HEAD", 0, "CSV split,row,label,predicted,p0,p1,... of a saved head, all rows",
      3},
     {0}};
+
+static const char *const weight_names[2] = {"none", "balanced"};
 
 /* Combinations that mean nothing are refused rather than ignored. */
 static void check_arguments(struct argp_state *state, struct arguments *arguments) {
@@ -220,6 +225,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_PATIENCE:
         arguments->fit_option = "--early-stopping";
         fit->patience = cli_whole(state, "--early-stopping", value, 1, EPOCHS_MAX);
+        break;
+    case KEY_WEIGHTS:
+        arguments->fit_option = "--class-weights";
+        arguments->balanced = cli_choice(state, "--class-weights", value, weight_names, 2) == 1;
         break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
@@ -445,9 +454,10 @@ static enum status reload_train(struct session *session) {
     return data_load(session->cache, CACHE_TRAIN, &session->data[CACHE_TRAIN]);
 }
 
-/* Fits the session's head and saves it; *penalty_ret is what --l2 adds to its loss. */
+/* Fits the session's head and saves it; *penalty_ret is what --l2 adds to its loss;
+ * weights[classes] are those of --class-weights, or NULL. */
 static enum status fit_and_save(struct session *session, size_t fit_count, struct fit_epoch *history,
-                                struct record_results *results, double *penalty_ret) {
+                                struct record_results *results, const float *weights, double *penalty_ret) {
     const struct arguments *arguments = session->arguments;
     const struct fit_options *fit = &arguments->fit;
     const struct data_split *train = &session->data[CACHE_TRAIN];
@@ -463,13 +473,16 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
                                   .tolerance = arguments->tolerance,
                                   .epochs = fit->epochs,
                                   .threads = fit->threads,
-                                  .patience = fit->patience};
+                                  .patience = fit->patience,
+                                  .class_weights = weights};
+    struct fit_options weighted = *fit;
+    weighted.class_weights = weights;
     struct lbfgs_result end;
     enum status status;
     if (fit->optim.kind == OPTIM_LBFGS)
         status = lbfgs_run(&session->head, fitted, held, &lbfgs, on_epoch, &table, history, &done, &end);
     else
-        status = fit_run(&session->head, fitted, held, fit, on_epoch, &table, history, &done);
+        status = fit_run(&session->head, fitted, held, &weighted, on_epoch, &table, history, &done);
     results->seconds = progress_clock() - begin;
     results->history = history;
     results->epochs = done;
@@ -504,6 +517,7 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         .tolerance = fit->optim.kind == OPTIM_LBFGS ? arguments->tolerance : 0,
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
+    snprintf(training.class_weights, sizeof training.class_weights, "%s", weight_names[arguments->balanced]);
     snprintf(training.isa, sizeof training.isa, "%s", session->kernels->isa);
     *penalty_ret = fit->optim.l2 * head_square_sum(&session->head);
     if (arguments->standardize) {
@@ -524,6 +538,7 @@ static enum status run_fit(struct session *session) {
     struct record_results results = {0};
     size_t fit_count = 0;
     double penalty = 0;
+    float *weights = NULL;
     struct fit_epoch *history = mem_alloc(arguments->fit.epochs, sizeof *history);
     enum status status = STATUS_OK;
     if (history == NULL)
@@ -544,6 +559,13 @@ static enum status run_fit(struct session *session) {
         goto out;
     if (arguments->standardize)
         status = standardize_train(session, fit_count);
+    if (status == STATUS_OK && arguments->balanced) {
+        weights = mem_alloc(session->head.classes, sizeof *weights);
+        status = weights == NULL ? status_set_no_memory(session->head.classes * sizeof *weights, "class "
+                                                                                                 "weights")
+                                 : fit_balance(data_slice(&session->data[CACHE_TRAIN], 0, fit_count),
+                                               session->head.classes, weights);
+    }
     if (status != STATUS_OK)
         goto out;
     head_initialize(&session->head, arguments->fit.seed);
@@ -554,7 +576,7 @@ static enum status run_fit(struct session *session) {
         log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
                    arguments->fit.batch_size, optim_names[arguments->fit.optim.kind],
                    arguments->fit.optim.rate, session->kernels->isa, arguments->fit.threads);
-    status = fit_and_save(session, fit_count, history, &results, &penalty);
+    status = fit_and_save(session, fit_count, history, &results, weights, &penalty);
     if (status != STATUS_OK)
         goto out;
     status = report(session, penalty, fit_count, &results);
@@ -571,6 +593,7 @@ static enum status run_fit(struct session *session) {
 out:
     output_abort(&csv);
     output_abort(&json);
+    mem_free(weights);
     mem_free(history);
     return status;
 }

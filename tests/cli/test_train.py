@@ -100,6 +100,7 @@ class Train(unittest.TestCase):
                 ("--batch-size is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--batch-size=3", "features.h5"),
                 ("--seed is of no use with --optimizer=lbfgs", "--seed=3", "--optimizer=lbfgs", "features.h5"),
                 ("--learning-rate is of no use", "--learning-rate=1", "--optimizer=lbfgs", "features.h5"),
+                (["--class-weights=some", "balanced"], "--class-weights=some", "features.h5"),
                 ("--early-stopping=0", "--early-stopping=0", "features.h5"),
                 ("needs validation rows", "--early-stopping=3", "--validation-split=0", "features.h5"),
                 ("--tolerance goes with", "--tolerance=1e-3", "features.h5"),

@@ -135,7 +135,8 @@ def evaluate(kernel, bias, features, labels, l2=0.0):
     return losses.mean() + l2 * (kernel ** 2).sum(), (logits.argmax(axis=1) == labels).mean()
 
 
-def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0, patience=0):
+def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0, patience=0,
+        class_weight=None):
     """Returns (history, kernel, bias), with `patience` as keras.callbacks.EarlyStopping with restore_best_weights does; history rows are (loss, accuracy, val_loss, val_accuracy)."""
     features = features.astype(np.float64)
     cut = split_at(len(labels), validation_split)
@@ -150,13 +151,14 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
             batch_x, batch_y = x[rows], y[rows]
             logits = batch_x @ kernel + bias
             log_p = log_softmax(logits)
-            loss = -log_p[np.arange(len(rows)), batch_y].mean() + l2 * (kernel ** 2).sum()
+            weight = np.ones(len(rows)) if class_weight is None else class_weight[batch_y]
+            loss = -(weight * log_p[np.arange(len(rows)), batch_y]).sum() / len(rows) + l2 * (kernel ** 2).sum()
             loss_sum += loss * len(rows)
             accuracy_sum += (logits.argmax(axis=1) == batch_y).sum()
             weight_sum += len(rows)
             error = np.exp(log_p)
             error[np.arange(len(rows)), batch_y] -= 1
-            error /= len(rows)
+            error *= weight[:, None] / len(rows)
             kernel_gradient = batch_x.T @ error + 2 * l2 * kernel
             bias_gradient = error.sum(axis=0)
             optimizer.begin_step()

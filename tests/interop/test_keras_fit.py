@@ -42,15 +42,20 @@ class KerasFit(unittest.TestCase):
         self.assertTrue(abs(got - want) <= 1e-4 * abs(want), f"{what}: {got} instead of {want}")
 
     def compare(self, optimizer, options, epochs=6, batch_size=128, validation_split=0.0, l2=0.0, seed=0,
-                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0):
+                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0, balanced=False):
         (x, y), (test_x, test_y) = train or self.train, test or self.test
         fitted_x = x
         if standardize:
             mean, deviation = keras.moments(x[:keras.split_at(len(y), validation_split)])
             fitted_x = (x - mean) / deviation
             options = ["--standardize", *options]
+        class_weight = None
+        if balanced:
+            counts = np.bincount(y[:keras.split_at(len(y), validation_split)], minlength=classes)
+            class_weight = counts.sum() / (np.maximum(counts, 1) * (counts > 0).sum())
+            options = ["--class-weights=balanced", *options]
         history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed,
-                                          patience)
+                                          patience, class_weight)
         if patience:
             options = [f"--early-stopping={patience}", *options]
             self.assertLess(len(history), epochs, "it should stop early")
@@ -157,6 +162,18 @@ class KerasFit(unittest.TestCase):
             with self.subTest(patience=patience):
                 self.compare(keras.Adam(0.02), ["--learning-rate=0.02"], epochs=100, batch_size=32,
                              validation_split=0.2, patience=patience)
+
+    def test_class_weights(self):
+        """Rare classes, and one that does not occur among the fitted rows."""
+        random = np.random.default_rng(8)
+        x, y = keras.make_rows(2000, DIM, CLASSES, seed=11, noise=2.0)
+        keep = (random.random(2000) < 1 / (1 + y)) & (y != 7)
+        train = x[keep], y[keep]
+        cache = os.path.join(self.folder.name, "rare.h5")
+        keras.write_cache(cache, train, self.test, CLASSES)
+        self.compare(keras.Adam(), [], validation_split=0.2, l2=0.001, cache=cache, train=train, balanced=True)
+        self.compare(keras.SGD(0.02, 0.9), ["--optimizer=sgd", "--momentum=0.9", "--learning-rate=0.02"],
+                     batch_size=50, cache=cache, train=train, balanced=True)
 
     def test_batch_sizes(self):
         for batch_size in (1, 7, 100, 403, 5000):  # 403 = 4 * 100 + 3; and one batch larger than all rows

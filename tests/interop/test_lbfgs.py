@@ -23,10 +23,10 @@ def objective(kernel, bias, features, labels, l2):
     return keras.evaluate(kernel, bias, features.astype(float), labels, l2)[0]
 
 
-def optimum(features, labels, l2):
+def optimum(features, labels, l2, class_weight=None):
     """scikit-learn's, as near as it gets: kernel, bias (of mean 0: a constant on top changes nothing)."""
     model = LogisticRegression(C=1 / (2 * len(labels) * l2), solver="newton-cg", multi_class="multinomial", tol=1e-9,
-                               max_iter=1000)
+                               max_iter=1000, class_weight=class_weight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a line search that finds nothing more to gain
         model.fit(features.astype(float), labels)
@@ -143,6 +143,19 @@ class Lbfgs(unittest.TestCase):
         self.assertEqual(result["validation"]["loss"], losses[kept])
         _, *again = self.fit(*options, f"--epochs={kept + 1}")
         self.assertTrue(all(np.array_equal(a, b) for a, b in zip(best[:2], again[:2])))
+
+    def test_class_weights(self):
+        x, y = keras.make_rows(1500, 40, 6, 1, noise=2.0)
+        keep = np.random.default_rng(1).random(len(y)) < 1 / (1 + y)
+        x, y = x[keep], y[keep]
+        keras.write_cache(self.cache, (x, y), (x, y), 6)
+        _, kernel, bias, _ = self.fit("--l2=1e-3", "--tolerance=1e-7", "--validation-split=0", "--class-weights=balanced",
+                                      "--epochs=2000")
+        want_kernel, want_bias = optimum(x, y, 1e-3, "balanced")
+        self.assertLessEqual(np.abs(kernel - want_kernel).max(), 1e-3 * np.abs(want_kernel).max())
+        self.assertLessEqual(np.abs(bias - bias.mean() - want_bias).max(), 5e-3)
+        plain, _ = optimum(x, y, 1e-3)
+        self.assertGreater(np.abs(kernel - plain).max(), 0.05 * np.abs(want_kernel).max())
 
     def test_separable_without_penalty(self):
         """No optimum: the weights grow, and it ends in order."""
