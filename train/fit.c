@@ -273,6 +273,9 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
         struct rng rng;
         rng_init(&rng, options->seed, done + 1);
         rng_permutation(&rng, team.order, train.count);
+        double rate = options->optim.rate * optim_scheduled(options->schedule, done + 1, options->epochs,
+                                                            options->step_epochs, options->step_factor);
+        team.kernel_optim.settings.rate = team.bias_optim.settings.rate = rate;
         run_epoch(&team, threads);
         if (interrupt_signal()) {
             status =
@@ -287,7 +290,8 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
                                     .accuracy = (double)team.correct / (double)train.count,
                                     .val_loss = result.loss,
                                     .val_accuracy = result.accuracy,
-                                    .seconds = progress_clock() - begin};
+                                    .seconds = progress_clock() - begin,
+                                    .learning_rate = rate};
         if (!isfinite(epoch->loss) || (validation.count > 0 && !isfinite(epoch->val_loss))) {
             status = diverged(&team, epoch);
             break;

@@ -62,6 +62,12 @@ static enum status write_attributes(hid_t file, const struct head *head,
     WRITE(string, "isa", training->isa);
     if (training->class_weights[0] != '\0')
         WRITE(string, "class_weights", training->class_weights);
+    if (training->schedule[0] != '\0')
+        WRITE(string, "schedule", training->schedule);
+    if (training->step_epochs > 0) {
+        WRITE(whole, "step_epochs", training->step_epochs);
+        WRITE(real, "step_factor", training->step_factor);
+    }
     if (training->early_stopping > 0)
         WRITE(whole, "early_stopping", training->early_stopping);
     if (training->tolerance > 0)

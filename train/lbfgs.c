@@ -376,7 +376,8 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
                                            .accuracy = descent.accuracy,
                                            .val_loss = validated.loss,
                                            .val_accuracy = validated.accuracy,
-                                           .seconds = now - begin};
+                                           .seconds = now - begin,
+                                           .learning_rate = NAN};
         begin = now;
         done++;
         if (listener != NULL)

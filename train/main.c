@@ -53,6 +53,9 @@ enum key {
     KEY_TOLERANCE,
     KEY_PATIENCE,
     KEY_WEIGHTS,
+    KEY_SCHEDULE,
+    KEY_STEP_EPOCHS,
+    KEY_STEP_FACTOR,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -117,6 +120,11 @@ static const struct argp_option options[] = {
      "Stop after N epochs in a row without a new lowest val_loss; the head is that of the best epoch", 1},
     {"class-weights", KEY_WEIGHTS, "NAME", 0,
      "none (the default), or balanced: rows of rare classes count more in the fit, all classes alike", 1},
+    {"schedule", KEY_SCHEDULE, "NAME", 0,
+     "Of the learning rate: constant (the default), cosine (down to 0 over --epochs), or step", 1},
+    {"step-epochs", KEY_STEP_EPOCHS, "N", 0, "For --schedule=step: a step each N epochs", 1},
+    {"step-factor", KEY_STEP_FACTOR, "X", 0,
+     "For --schedule=step: the rate times X with each step (default " QUOTE(OPTIM_FACTOR) ")", 1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -128,7 +136,9 @@ static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0,
      "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -)", 2},
     {"history", KEY_HISTORY, "FILE", 0,
-     "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds; epochs count from 1 (- is standard output)", 2},
+     "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate; epochs count from 1 (- is "
+     "standard output)",
+     2},
     {"json", KEY_JSON, "FILE", 0, "One JSON object with the history and the results (- is standard output)",
      2},
     {"quiet", 'q', NULL, 0, "Only the results, no table of epochs, no confusion matrix", 2},
@@ -168,6 +178,13 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         arguments->tolerance = LBFGS_TOLERANCE;
     if (arguments->fit.patience > 0 && arguments->validation_split == 0)
         cli_fail(state, "--early-stopping needs validation rows, and --validation-split=0 keeps none");
+    if (arguments->fit.schedule != OPTIM_STEP &&
+        (arguments->fit.step_epochs > 0 || arguments->fit.step_factor > 0))
+        cli_fail(state, "--step-epochs and --step-factor go with --schedule=step");
+    if (arguments->fit.schedule == OPTIM_STEP && arguments->fit.step_epochs == 0)
+        cli_fail(state, "--schedule=step needs --step-epochs");
+    if (arguments->fit.schedule == OPTIM_STEP && arguments->fit.step_factor == 0)
+        arguments->fit.step_factor = OPTIM_FACTOR;
     if (!arguments->rate_given)
         optim->rate = optim_rates[optim->kind];
     if (arguments->output == NULL)
@@ -229,6 +246,19 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_WEIGHTS:
         arguments->fit_option = "--class-weights";
         arguments->balanced = cli_choice(state, "--class-weights", value, weight_names, 2) == 1;
+        break;
+    case KEY_SCHEDULE:
+        arguments->fit_option = arguments->stochastic_option = "--schedule";
+        fit->schedule = (enum optim_schedule)cli_choice(state, "--schedule", value, optim_schedule_names,
+                                                        OPTIM_SCHEDULES);
+        break;
+    case KEY_STEP_EPOCHS:
+        arguments->fit_option = "--step-epochs";
+        fit->step_epochs = cli_whole(state, "--step-epochs", value, 1, EPOCHS_MAX);
+        break;
+    case KEY_STEP_FACTOR:
+        arguments->fit_option = "--step-factor";
+        fit->step_factor = cli_real(state, "--step-factor", value, 1e-6, 1);
         break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
@@ -514,9 +544,12 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         .l2 = fit->optim.l2,
         .validation_split = arguments->validation_split,
         .early_stopping = fit->patience,
+        .step_epochs = fit->step_epochs,
+        .step_factor = fit->step_factor,
         .tolerance = fit->optim.kind == OPTIM_LBFGS ? arguments->tolerance : 0,
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
+    snprintf(training.schedule, sizeof training.schedule, "%s", optim_schedule_names[fit->schedule]);
     snprintf(training.class_weights, sizeof training.class_weights, "%s", weight_names[arguments->balanced]);
     snprintf(training.isa, sizeof training.isa, "%s", session->kernels->isa);
     *penalty_ret = fit->optim.l2 * head_square_sum(&session->head);

@@ -38,6 +38,22 @@ struct optim_settings {
     bool nesterov;
 };
 
+/* How the rate goes down over epochs e = 1, 2, ..., E, constant within each, as
+ * keras.callbacks.LearningRateScheduler:
+ *     constant   rate
+ *     cosine     rate * (1 + cos(pi * (e - 1) / E)) / 2
+ *     step       rate * factor^floor((e - 1) / every) */
+enum optim_schedule { OPTIM_CONSTANT, OPTIM_COSINE, OPTIM_STEP, OPTIM_SCHEDULES };
+
+/* "constant", "cosine", "step". */
+extern const char *const optim_schedule_names[OPTIM_SCHEDULES];
+
+#define OPTIM_FACTOR 0.1 /* the default factor of step */
+
+/* The share of the rate that remains in an epoch (from 1) of `epochs`. */
+double optim_scheduled(enum optim_schedule schedule, size_t epoch, size_t epochs, size_t every,
+                       double factor);
+
 /* The state of the optimizer beside `count` weights (a multiple of 16). */
 struct optim {
     struct optim_settings settings;

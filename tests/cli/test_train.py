@@ -101,6 +101,12 @@ class Train(unittest.TestCase):
                 ("--seed is of no use with --optimizer=lbfgs", "--seed=3", "--optimizer=lbfgs", "features.h5"),
                 ("--learning-rate is of no use", "--learning-rate=1", "--optimizer=lbfgs", "features.h5"),
                 (["--class-weights=some", "balanced"], "--class-weights=some", "features.h5"),
+                (["--schedule=linear", "cosine"], "--schedule=linear", "features.h5"),
+                ("needs --step-epochs", "--schedule=step", "features.h5"),
+                ("go with --schedule=step", "--step-epochs=2", "features.h5"),
+                ("go with --schedule=step", "--schedule=cosine", "--step-factor=0.5", "features.h5"),
+                ("--step-factor=0", "--schedule=step", "--step-factor=0", "features.h5"),
+                ("--schedule is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--schedule=cosine", "features.h5"),
                 ("--early-stopping=0", "--early-stopping=0", "features.h5"),
                 ("needs validation rows", "--early-stopping=3", "--validation-split=0", "features.h5"),
                 ("--tolerance goes with", "--tolerance=1e-3", "features.h5"),
@@ -367,11 +373,12 @@ class Train(unittest.TestCase):
         self.assertEqual([result[name]["rows"] for name in ("train", "validation", "test")], [ROWS, 60, TEST_ROWS])
         with open(self.path("x.csv")) as file:
             lines = list(csv.DictReader(file))
-        self.assertEqual(list(lines[0]), ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"])
+        self.assertEqual(list(lines[0]), ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds",
+                                          "learning_rate"])
         self.assertEqual(len(lines), 4)
         for line, epoch in zip(lines, result["history"]):
             self.assertEqual(list(epoch), list(line))
-            for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"):
+            for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
                 self.assertAlmostEqual(float(line[name]), epoch[name], 7)
         self.assertLessEqual(sum(epoch["seconds"] for epoch in result["history"]), result["seconds"])
 
@@ -432,9 +439,24 @@ class Train(unittest.TestCase):
         expected = {"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "momentum": 0.5, "nesterov": 0, "l2": 0.01,
                     "validation_split": 0.2, "seed": 5, "optimizer": "sgd"}
         expected.update(("cache_" + name, str(value)) for name, value in keras.PROVENANCE.items())
+        expected.update(standardized=0, schedule="constant", class_weights="none")
+        for name in ("tolerance", "penalty", "early_stopping", "step_epochs", "step_factor"):
+            self.assertNotIn(name, attributes)
         for name, value in expected.items():
             got = attributes[name]
             self.assertEqual(got.decode() if isinstance(got, bytes) else got, value, name)
+        self.fitted("--epochs=3", "--standardize", "--l2=0.01", "--schedule=step", "--step-epochs=2", "--early-stopping=9",
+                    "--class-weights=balanced", "features.h5")
+        with h5py.File(self.path("head.h5"), "r") as file:
+            attributes = dict(file.attrs)
+        for name, value in {"standardized": 1, "schedule": "step", "step_epochs": 2, "step_factor": 0.1,
+                            "early_stopping": 9, "class_weights": "balanced"}.items():
+            got = attributes[name]
+            self.assertEqual(got.decode() if isinstance(got, bytes) else got, value, name)
+        self.assertGreater(attributes["penalty"], 0)
+        self.fitted("--epochs=3", "--optimizer=lbfgs", "--tolerance=1e-3", "features.h5")
+        with h5py.File(self.path("head.h5"), "r") as file:
+            self.assertEqual(file.attrs["tolerance"], 1e-3)
 
 
 def stat_is_device(path):

@@ -136,7 +136,7 @@ def evaluate(kernel, bias, features, labels, l2=0.0):
 
 
 def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0, patience=0,
-        class_weight=None):
+        class_weight=None, schedule=None):
     """Returns (history, kernel, bias), with `patience` as keras.callbacks.EarlyStopping with restore_best_weights does; history rows are (loss, accuracy, val_loss, val_accuracy)."""
     features = features.astype(np.float64)
     cut = split_at(len(labels), validation_split)
@@ -144,6 +144,8 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
     kernel, bias = glorot_uniform(features.shape[1], classes, seed), np.zeros(classes)
     history, best = [], (math.inf, 0, None, None)  # lowest loss, epochs since, its weights
     for epoch in range(1, epochs + 1):
+        if schedule:
+            optimizer.rate = schedule(epoch - 1)  # keras.callbacks.LearningRateScheduler
         order = Rng(seed, epoch).permutation(cut)
         loss_sum = accuracy_sum = weight_sum = 0.0
         for begin in range(0, cut, batch_size):

@@ -2,6 +2,7 @@
 """bin/train against keras_reference.py: the loss of each epoch to 1e-4, from the same weights and the same order."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -42,7 +43,8 @@ class KerasFit(unittest.TestCase):
         self.assertTrue(abs(got - want) <= 1e-4 * abs(want), f"{what}: {got} instead of {want}")
 
     def compare(self, optimizer, options, epochs=6, batch_size=128, validation_split=0.0, l2=0.0, seed=0,
-                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0, balanced=False):
+                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0, balanced=False,
+                schedule=None):
         (x, y), (test_x, test_y) = train or self.train, test or self.test
         fitted_x = x
         if standardize:
@@ -55,7 +57,7 @@ class KerasFit(unittest.TestCase):
             class_weight = counts.sum() / (np.maximum(counts, 1) * (counts > 0).sum())
             options = ["--class-weights=balanced", *options]
         history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed,
-                                          patience, class_weight)
+                                          patience, class_weight, schedule)
         if patience:
             options = [f"--early-stopping={patience}", *options]
             self.assertLess(len(history), epochs, "it should stop early")
@@ -71,6 +73,8 @@ class KerasFit(unittest.TestCase):
                                       *options)
         self.assertEqual(result["epochs"], epochs_done)
         self.assertEqual([line["epoch"] for line in result["history"]], list(range(1, epochs_done + 1)))
+        for line in result["history"] if schedule else []:
+            self.assertAlmostEqual(line["learning_rate"], schedule(line["epoch"] - 1), 12)
         cut = keras.split_at(len(y), validation_split)
         for line, (loss, accuracy, val_loss, val_accuracy) in zip(result["history"], history):
             where = f"epoch {line['epoch']}"
@@ -174,6 +178,15 @@ class KerasFit(unittest.TestCase):
         self.compare(keras.Adam(), [], validation_split=0.2, l2=0.001, cache=cache, train=train, balanced=True)
         self.compare(keras.SGD(0.02, 0.9), ["--optimizer=sgd", "--momentum=0.9", "--learning-rate=0.02"],
                      batch_size=50, cache=cache, train=train, balanced=True)
+
+    def test_schedules(self):
+        self.compare(keras.Adam(), ["--schedule=cosine", "--learning-rate=0.02"], epochs=9, validation_split=0.2,
+                     schedule=lambda e: 0.02 * (1 + math.cos(math.pi * e / 9)) / 2)
+        self.compare(keras.SGD(0, 0.9), ["--optimizer=sgd", "--momentum=0.9", "--schedule=step", "--step-epochs=3",
+                                         "--step-factor=0.25", "--learning-rate=0.05"], epochs=8,
+                     schedule=lambda e: 0.05 * 0.25 ** (e // 3))
+        self.compare(keras.Adam(), ["--schedule=step", "--step-epochs=2"], schedule=lambda e: 0.001 * 0.1 ** (e // 2))
+        self.compare(keras.Adam(), ["--schedule=constant"], schedule=lambda e: 0.001)
 
     def test_batch_sizes(self):
         for batch_size in (1, 7, 100, 403, 5000):  # 403 = 4 * 100 + 3; and one batch larger than all rows
