@@ -63,3 +63,12 @@ size_t data_find_not_finite(struct data_rows rows) {
                 return r;
     return rows.count;
 }
+
+enum status data_check_finite(struct data_rows rows, size_t first) {
+    size_t row = data_find_not_finite(rows);
+    if (row == rows.count)
+        return STATUS_OK;
+    return status_set(STATUS_NOT_FINITE,
+                      "the features of training row %zu are not finite numbers; remake the cache",
+                      first + row);
+}

@@ -29,4 +29,7 @@ struct data_rows data_slice(const struct data_split *data, size_t first, size_t 
 /* The first row with a feature that is not a finite number, or rows.count. */
 size_t data_find_not_finite(struct data_rows rows);
 
+/* STATUS_NOT_FINITE, naming the row (row 0 of `rows` is called `first`), when there is such a feature. */
+enum status data_check_finite(struct data_rows rows, size_t first);
+
 #endif

@@ -6,6 +6,7 @@
 #include "common/rng.h"
 #include "train/barrier.h"
 #include "train/evaluate.h"
+#include "train/patience.h"
 
 #include <assert.h>
 #include <math.h>
@@ -73,11 +74,25 @@ static void block_error(struct team *team, const struct block *block, int turn, 
     for (size_t r = 0; r < block->count; r++)
         labels[r] = team->train.labels[team->order[block->first + r]];
     float scale = 1.0f / (float)block->batch_count;
-    double loss =
-        head->kernels->softmax(team->parts[turn], head->piece_count, head->block_rows * head->columns,
-                               block->count, head->columns, labels, scale, error, predicted);
-    for (size_t r = 0; r < block->count; r++)
-        error[r * head->columns + labels[r]] -= scale;
+    const float *weights = team->options->class_weights;
+    const float *parts = team->parts[turn];
+    size_t part_stride = head->block_rows * head->columns;
+    double loss = 0;
+    if (weights == NULL) {
+        loss = head->kernels->softmax(parts, head->piece_count, part_stride, block->count, head->columns,
+                                      labels, scale, error, predicted);
+        for (size_t r = 0; r < block->count; r++)
+            error[r * head->columns + labels[r]] -= scale;
+    } else {
+        for (size_t r = 0; r < block->count; r++) {
+            size_t at = r * head->columns;
+            float weight = weights[labels[r]];
+            loss += (double)weight * head->kernels->softmax(parts + at, head->piece_count, part_stride, 1,
+                                                            head->columns, &labels[r], scale * weight,
+                                                            error + at, &predicted[r]);
+            error[at + labels[r]] -= scale * weight;
+        }
+    }
     if (!counts)
         return;
     team->loss += loss;
@@ -213,20 +228,31 @@ static void team_free(struct team *team) {
 }
 
 static enum status diverged(const struct team *team, const struct fit_epoch *epoch) {
-    size_t row = data_find_not_finite(team->train);
-    if (row < team->train.count)
-        return status_set(STATUS_NOT_FINITE,
-                          "the features of training row %zu are not finite numbers; remake the cache", row);
-    row = data_find_not_finite(team->validation);
-    if (row < team->validation.count)
-        return status_set(STATUS_NOT_FINITE,
-                          "the features of training row %zu are not finite numbers; remake the cache",
-                          team->train.count + row);
+    enum status status = data_check_finite(team->train, 0);
+    if (status == STATUS_OK)
+        status = data_check_finite(team->validation, team->train.count);
+    if (status != STATUS_OK)
+        return status;
     return status_set(STATUS_NOT_FINITE,
                       "the %s is no longer a finite number in epoch %zu; try a smaller rate, as "
                       "--learning-rate=%g",
                       isfinite(epoch->loss) ? "validation loss" : "loss", epoch->epoch,
                       team->options->optim.rate / 10);
+}
+
+enum status fit_balance(struct data_rows rows, size_t classes, float *weights) {
+    size_t *counts = mem_alloc(classes, sizeof *counts), present = 0;
+    if (counts == NULL)
+        return status_set_no_memory(classes * sizeof *counts, "class weights");
+    memset(counts, 0, classes * sizeof *counts);
+    for (size_t r = 0; r < rows.count; r++)
+        counts[rows.labels[r]]++;
+    for (size_t c = 0; c < classes; c++)
+        present += counts[c] > 0;
+    for (size_t c = 0; c < classes; c++)
+        weights[c] = counts[c] > 0 ? (float)((double)rows.count / ((double)present * (double)counts[c])) : 0;
+    mem_free(counts);
+    return STATUS_OK;
 }
 
 enum status fit_run(struct head *head, struct data_rows train, struct data_rows validation,
@@ -236,14 +262,20 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
     assert(options->batch_size > 0 && options->threads > 0);
     struct team team = {.head = head, .train = train, .validation = validation, .options = options};
     int threads = options->threads < (int)head->piece_count ? options->threads : (int)head->piece_count;
+    struct patience patience = {0};
     enum status status = team_create(&team, threads);
     size_t done = 0;
+    if (status == STATUS_OK)
+        status = patience_create(&patience, options->patience, head);
     while (status == STATUS_OK && done < options->epochs) {
         struct fit_epoch *epoch = &history[done];
         double begin = progress_clock();
         struct rng rng;
         rng_init(&rng, options->seed, done + 1);
         rng_permutation(&rng, team.order, train.count);
+        double rate = options->optim.rate * optim_scheduled(options->schedule, done + 1, options->epochs,
+                                                            options->step_epochs, options->step_factor);
+        team.kernel_optim.settings.rate = team.bias_optim.settings.rate = rate;
         run_epoch(&team, threads);
         if (interrupt_signal()) {
             status =
@@ -258,7 +290,8 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
                                     .accuracy = (double)team.correct / (double)train.count,
                                     .val_loss = result.loss,
                                     .val_accuracy = result.accuracy,
-                                    .seconds = progress_clock() - begin};
+                                    .seconds = progress_clock() - begin,
+                                    .learning_rate = rate};
         if (!isfinite(epoch->loss) || (validation.count > 0 && !isfinite(epoch->val_loss))) {
             status = diverged(&team, epoch);
             break;
@@ -266,7 +299,11 @@ enum status fit_run(struct head *head, struct data_rows train, struct data_rows 
         done++;
         if (listener != NULL)
             status = listener(context, epoch);
+        if (status == STATUS_OK && patience_over(&patience, head, epoch->val_loss))
+            break;
     }
+    patience_restore(&patience, head);
+    patience_free(&patience);
     *done_ret = done;
     team_free(&team);
     return status;

@@ -22,13 +22,25 @@ struct fit_options {
     uint64_t seed; /* of the order of rows; the head comes initialized */
     int threads;
     struct optim_settings optim;
+    enum optim_schedule schedule; /* of the rate, over epochs; the next two are those of a step */
+    size_t step_epochs;
+    double step_factor;
+    size_t patience; /* of early stopping (patience.h), in epochs; 0: none. It needs validation rows */
+    const float *class_weights; /* [classes], or NULL: a row's cross entropy counts so much in a batch's mean,
+                                 * which still divides by rows; validation and accuracy ignore it */
 };
+
+/* weights[c] = rows / (classes that occur * rows of class c), or 0 for a class that does not occur, as
+ * sklearn.utils.class_weight.compute_class_weight("balanced"); their mean over the rows is 1.
+ * STATUS_NO_MEMORY. */
+enum status fit_balance(struct data_rows rows, size_t classes, float *weights);
 
 /* One line of the history; the validation's two are NaN when there are no validation rows. */
 struct fit_epoch {
     size_t epoch; /* from 1 */
     double loss, accuracy, val_loss, val_accuracy;
-    double seconds; /* of this epoch, validation included */
+    double seconds;       /* of this epoch, validation included */
+    double learning_rate; /* of this epoch; NaN where there is none */
 };
 
 /* Told of each finished epoch, on the calling thread; the head is as the epoch left it. What is not STATUS_OK

@@ -60,6 +60,21 @@ static enum status write_attributes(hid_t file, const struct head *head,
     WRITE(real, "validation_split", training->validation_split);
     WRITE(whole, "seed", training->seed);
     WRITE(string, "isa", training->isa);
+    if (training->class_weights[0] != '\0')
+        WRITE(string, "class_weights", training->class_weights);
+    if (training->schedule[0] != '\0')
+        WRITE(string, "schedule", training->schedule);
+    if (training->step_epochs > 0) {
+        WRITE(whole, "step_epochs", training->step_epochs);
+        WRITE(real, "step_factor", training->step_factor);
+    }
+    if (training->early_stopping > 0)
+        WRITE(whole, "early_stopping", training->early_stopping);
+    if (training->tolerance > 0)
+        WRITE(real, "tolerance", training->tolerance);
+    WRITE(whole, "standardized", training->standardized);
+    if (training->standardized)
+        WRITE(real, "penalty", training->penalty);
     for (size_t i = 0; i < cache_provenance_count(); i++) {
         const char *name = cache_provenance(info, i, value);
         WRITE(string, provenance_attribute(name, attribute), value);
@@ -150,9 +165,15 @@ static enum status read_attributes(hid_t file, const char *path, struct head_io_
     READ(real, "validation_split", &training->validation_split);
     READ(whole, "seed", &training->seed);
     READ(string, "isa", training->isa, sizeof training->isa);
+    if (status == STATUS_OK && h5_has_attribute(file, "standardized"))
+        READ(whole, "standardized", &training->standardized);
+    if (training->standardized)
+        READ(real, "penalty", &training->penalty);
 #undef READ
     if (status == STATUS_OK && !(training->l2 >= 0 && isfinite(training->l2)))
         status = status_set(STATUS_FORMAT, "%s: its attribute l2 is no possible penalty", path);
+    if (status == STATUS_OK && !(training->penalty >= 0 && isfinite(training->penalty)))
+        status = status_set(STATUS_FORMAT, "%s: its attribute penalty is no possible penalty", path);
     return status;
 }
 

@@ -8,8 +8,11 @@
  *
  * and on / also: format = "vggcache-head", format_version = 1, created_by, class_names (a list of strings),
  * how it was trained (epochs, batch_size, optimizer, learning_rate, momentum, nesterov, l2, validation_split,
- * seed, isa), and what features it is for: each attribute of cache_provenance(), its name behind "cache_".
- * Equal heads, equal bytes. */
+ * seed, isa; schedule, and if that is step, step_epochs and step_factor; class_weights;
+ * early_stopping, if any; tolerance, of lbfgs alone; standardized: 1 when it was
+ * fitted to standardized features, folded in since, and then also penalty: what --l2 added to the loss, since
+ * that was l2 * the squares of the kernel before), and what features it is for: each attribute of
+ * cache_provenance(), its name behind "cache_". Equal heads, equal bytes. */
 #ifndef TRAIN_HEAD_IO_H
 #define TRAIN_HEAD_IO_H
 
@@ -20,9 +23,15 @@
 
 /* How a head was trained, the attributes one to one. */
 struct head_io_training {
-    uint64_t epochs, batch_size, seed, nesterov;
+    uint64_t epochs, batch_size, seed, nesterov, standardized;
+    uint64_t step_epochs; /* with step_factor: of the schedule step, else 0 */
+    double step_factor;
+    char schedule[16];       /* "": not told, as class_weights */
+    uint64_t early_stopping; /* patience; 0: none */
     double learning_rate, momentum, l2, validation_split;
-    char optimizer[16], isa[16];
+    double penalty;                                 /* of a standardized head only */
+    double tolerance;                               /* of lbfgs, else 0 */
+    char optimizer[16], isa[16], class_weights[16]; /* class_weights "": not told */
 };
 
 /* Writes a head under a partial name, then publishes it as `path`. STATUS_IO, STATUS_NO_MEMORY. */

@@ -1,5 +1,6 @@
 /* main: the command line of `train`. It reads options, calls the units in turn, reports, and is the only
  * place here that decides the exit status. */
+#include "common/blas.h"
 #include "common/cache.h"
 #include "common/cli.h"
 #include "common/h5.h"
@@ -15,9 +16,11 @@
 #include "train/head.h"
 #include "train/head_io.h"
 #include "train/kernels.h"
+#include "train/lbfgs.h"
 #include "train/optim.h"
 #include "train/record.h"
 #include "train/split.h"
+#include "train/standardize.h"
 #include "train/table.h"
 #include "train/tensorboard.h"
 
@@ -48,6 +51,13 @@ enum key {
     KEY_NESTEROV,
     KEY_RATE,
     KEY_L2,
+    KEY_STANDARDIZE,
+    KEY_TOLERANCE,
+    KEY_PATIENCE,
+    KEY_WEIGHTS,
+    KEY_SCHEDULE,
+    KEY_STEP_EPOCHS,
+    KEY_STEP_FACTOR,
     KEY_VALIDATION,
     KEY_SEED,
     KEY_HISTORY,
@@ -67,7 +77,9 @@ struct arguments {
     struct fit_options fit;
     size_t histogram_freq; /* 0: no histograms */
     double validation_split;
-    bool rate_given, threads_given;
+    bool rate_given, threads_given, standardize, balanced;
+    double tolerance;              /* of lbfgs; 0: not given */
+    const char *stochastic_option; /* the last option given that lbfgs has no use for; NULL: none */
     enum log_level level;
 };
 
@@ -98,13 +110,30 @@ static const struct argp_option options[] = {
     {"epochs", KEY_EPOCHS, "N", 0, "Passes over the rows (default " QUOTE(DEFAULT_EPOCHS) ")", 1},
     {"batch-size", KEY_BATCH, "N", 0,
      "Rows per update; a last, smaller batch is kept (default " QUOTE(DEFAULT_BATCH) ")", 1},
-    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "adam (the default) or sgd", 1},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0,
+     "adam (the default), sgd, or lbfgs: all rows at once, down to the optimum", 1},
     {"learning-rate", KEY_RATE, "X", 0,
-     "Step size (default: Keras', " QUOTE(OPTIM_ADAM_RATE) " for adam, " QUOTE(OPTIM_SGD_RATE) " for sgd)",
+     "Step size of adam or sgd (default: Keras', " QUOTE(OPTIM_ADAM_RATE) " for adam, " QUOTE(
+         OPTIM_SGD_RATE) " for sgd)",
      1},
     {"momentum", KEY_MOMENTUM, "X", 0, "For sgd: 0 (the default) to 1", 1},
     {"nesterov", KEY_NESTEROV, NULL, 0, "For sgd with momentum: Nesterov's", 1},
     {"l2", KEY_L2, "X", 0, "Add X * sum(kernel^2) to the loss, as keras.regularizers.l2(X) (default 0)", 1},
+    {"standardize", KEY_STANDARDIZE, NULL, 0,
+     "Fit to features of mean 0 and deviation 1 over the fitted rows, and fold that into the head", 1},
+    {"tolerance", KEY_TOLERANCE, "X", 0,
+     "For lbfgs: stop when the slope's norm is X times that at the start (default " QUOTE(
+         LBFGS_TOLERANCE) "); --epochs limits its iterations",
+     1},
+    {"early-stopping", KEY_PATIENCE, "N", 0,
+     "Stop after N epochs in a row without a new lowest val_loss; the head is that of the best epoch", 1},
+    {"class-weights", KEY_WEIGHTS, "NAME", 0,
+     "none (the default), or balanced: rows of rare classes count more in the fit, all classes alike", 1},
+    {"schedule", KEY_SCHEDULE, "NAME", 0,
+     "Of the learning rate: constant (the default), cosine (down to 0 over --epochs), or step", 1},
+    {"step-epochs", KEY_STEP_EPOCHS, "N", 0, "For --schedule=step: a step each N epochs", 1},
+    {"step-factor", KEY_STEP_FACTOR, "X", 0,
+     "For --schedule=step: the rate times X with each step (default " QUOTE(OPTIM_FACTOR) ")", 1},
     {"validation-split", KEY_VALIDATION, "X", 0,
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
@@ -118,7 +147,9 @@ static const struct argp_option options[] = {
      "--export how its files' names begin",
      2},
     {"history", KEY_HISTORY, "FILE", 0,
-     "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds; epochs count from 1 (- is standard output)", 2},
+     "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate; epochs count from 1 (- is "
+     "standard output)",
+     2},
     {"logdir", KEY_LOGDIR, "DIR", 0,
      "TensorBoard event files in DIR/train and DIR/validation, of every epoch as it ends; a folder per fit",
      2},
@@ -138,6 +169,8 @@ static const struct argp_option options[] = {
      "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight",
      3},
     {0}};
+
+static const char *const weight_names[2] = {"none", "balanced"};
 
 /* Combinations that mean nothing are refused rather than ignored. */
 static void check_arguments(struct argp_state *state, struct arguments *arguments) {
@@ -170,6 +203,21 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
         cli_fail(state, "--histogram-freq needs a --logdir");
     if (arguments->logdir != NULL && arguments->logdir[0] == '\0')
         cli_fail(state, "--logdir=: must name a folder");
+    if (optim->kind == OPTIM_LBFGS && arguments->stochastic_option != NULL)
+        cli_fail(state, "%s is of no use with --optimizer=lbfgs", arguments->stochastic_option);
+    if (optim->kind != OPTIM_LBFGS && arguments->tolerance > 0)
+        cli_fail(state, "--tolerance goes with --optimizer=lbfgs");
+    if (arguments->tolerance == 0)
+        arguments->tolerance = LBFGS_TOLERANCE;
+    if (arguments->fit.patience > 0 && arguments->validation_split == 0)
+        cli_fail(state, "--early-stopping needs validation rows, and --validation-split=0 keeps none");
+    if (arguments->fit.schedule != OPTIM_STEP &&
+        (arguments->fit.step_epochs > 0 || arguments->fit.step_factor > 0))
+        cli_fail(state, "--step-epochs and --step-factor go with --schedule=step");
+    if (arguments->fit.schedule == OPTIM_STEP && arguments->fit.step_epochs == 0)
+        cli_fail(state, "--schedule=step needs --step-epochs");
+    if (arguments->fit.schedule == OPTIM_STEP && arguments->fit.step_factor == 0)
+        arguments->fit.step_factor = OPTIM_FACTOR;
     if (!arguments->rate_given)
         optim->rate = optim_rates[optim->kind];
     if (arguments->output == NULL)
@@ -193,7 +241,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         fit->epochs = cli_whole(state, "--epochs", value, 1, EPOCHS_MAX);
         break;
     case KEY_BATCH:
-        arguments->fit_option = "--batch-size";
+        arguments->fit_option = arguments->stochastic_option = "--batch-size";
         fit->batch_size = cli_whole(state, "--batch-size", value, 1, UINT32_MAX);
         break;
     case KEY_OPTIMIZER:
@@ -201,7 +249,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         fit->optim.kind = (enum optim_kind)cli_choice(state, "--optimizer", value, optim_names, OPTIM_KINDS);
         break;
     case KEY_RATE:
-        arguments->fit_option = "--learning-rate";
+        arguments->fit_option = arguments->stochastic_option = "--learning-rate";
         fit->optim.rate = cli_real(state, "--learning-rate", value, 1e-12, 1e6);
         arguments->rate_given = true;
         break;
@@ -217,6 +265,35 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         arguments->fit_option = "--l2";
         fit->optim.l2 = cli_real(state, "--l2", value, 0, 1e6);
         break;
+    case KEY_STANDARDIZE:
+        arguments->fit_option = "--standardize";
+        arguments->standardize = true;
+        break;
+    case KEY_TOLERANCE:
+        arguments->fit_option = "--tolerance";
+        arguments->tolerance = cli_real(state, "--tolerance", value, 1e-15, 1);
+        break;
+    case KEY_PATIENCE:
+        arguments->fit_option = "--early-stopping";
+        fit->patience = cli_whole(state, "--early-stopping", value, 1, EPOCHS_MAX);
+        break;
+    case KEY_WEIGHTS:
+        arguments->fit_option = "--class-weights";
+        arguments->balanced = cli_choice(state, "--class-weights", value, weight_names, 2) == 1;
+        break;
+    case KEY_SCHEDULE:
+        arguments->fit_option = arguments->stochastic_option = "--schedule";
+        fit->schedule = (enum optim_schedule)cli_choice(state, "--schedule", value, optim_schedule_names,
+                                                        OPTIM_SCHEDULES);
+        break;
+    case KEY_STEP_EPOCHS:
+        arguments->fit_option = "--step-epochs";
+        fit->step_epochs = cli_whole(state, "--step-epochs", value, 1, EPOCHS_MAX);
+        break;
+    case KEY_STEP_FACTOR:
+        arguments->fit_option = "--step-factor";
+        fit->step_factor = cli_real(state, "--step-factor", value, 1e-6, 1);
+        break;
     case KEY_VALIDATION:
         arguments->fit_option = "--validation-split";
         arguments->validation_split = cli_real(state, "--validation-split", value, 0, 1);
@@ -224,7 +301,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
             cli_fail(state, "--validation-split=%s: must be below 1, or no rows are left to fit", value);
         break;
     case KEY_SEED:
-        arguments->fit_option = "--seed";
+        arguments->fit_option = arguments->stochastic_option = "--seed";
         fit->seed = cli_whole(state, "--seed", value, 0, INT64_MAX);
         break;
     case KEY_HISTORY:
@@ -288,6 +365,7 @@ struct session {
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];
     struct head head;
+    struct standardize standardize; /* of --standardize */
     FILE *report; /* for people: standard output, or standard error when a program reads that */
 };
 
@@ -337,6 +415,7 @@ static enum status load(struct session *session) {
 
 static void close_session(struct session *session) {
     head_free(&session->head);
+    standardize_free(&session->standardize);
     for (int s = 0; s < CACHE_SPLITS; s++)
         data_unload(&session->data[s]);
     cache_close(session->cache);
@@ -374,8 +453,8 @@ static enum status write_json(struct output *output, const struct record_results
     return status == STATUS_OK ? output_commit(output) : status;
 }
 
-/* Loss and accuracy of both splits, and the confusion on the test rows. */
-static enum status report(struct session *session, double l2, size_t fit_count,
+/* Loss, the penalty added, and accuracy of both splits, and the confusion on the test rows. */
+static enum status report(struct session *session, double penalty, size_t fit_count,
                           struct record_results *results) {
     const struct arguments *arguments = session->arguments;
     const struct data_split *train = &session->data[CACHE_TRAIN], *test = &session->data[CACHE_TEST];
@@ -391,13 +470,15 @@ static enum status report(struct session *session, double l2, size_t fit_count,
         status = status_set_no_memory(test->count * sizeof *predicted, "evaluation");
         goto out;
     }
-    status = evaluate_run(&session->head, data_slice(train, 0, train->count), l2, threads, NULL, NULL,
+    status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
                           &results->train);
     if (status == STATUS_OK)
-        status = evaluate_run(&session->head, data_slice(test, 0, test->count), l2, threads, predicted, NULL,
+        status = evaluate_run(&session->head, data_slice(test, 0, test->count), 0, threads, predicted, NULL,
                               &results->test);
     if (status != STATUS_OK)
         goto out;
+    results->train.loss += penalty;
+    results->test.loss += penalty;
     char note[96] = "", rows[32];
     if (fit_count > 0 && fit_count < train->count)
         snprintf(note, sizeof note, "(all training rows; %s of them fitted)", table_count(fit_count, rows));
@@ -430,19 +511,50 @@ static enum status on_epoch(void *context, const struct fit_epoch *epoch) {
     return listeners->board == NULL ? STATUS_OK : tensorboard_write(listeners->board, epoch, listeners->head);
 }
 
-/* Fits the session's head and saves it. */
+/* Why L-BFGS ended, and how near to the optimum. */
+static void tell_end(const struct lbfgs_result *end, double tolerance) {
+    static const char *const reasons[LBFGS_ENDS] = {
+        [LBFGS_PATIENCE] = "stopped early",
+        [LBFGS_EPOCHS] = "not converged, more --epochs would help",
+        [LBFGS_TOLERANCE_MET] = "converged",
+        [LBFGS_ROUNDING] = "no step lowers the objective any more, all that floats can give",
+    };
+    log_info("lbfgs: %s: slope %.2g of that at the start (--tolerance=%g), %zu passes over the rows",
+             reasons[end->end], end->slope, tolerance, end->passes);
+}
+
+/* Standardizes the training rows, in place: a second copy may not fit into memory. */
+static enum status standardize_train(struct session *session, size_t fit_count) {
+    struct data_split *train = &session->data[CACHE_TRAIN];
+    int threads = session->arguments->fit.threads;
+    enum status status = standardize_measure(&session->standardize, data_slice(train, 0, fit_count), threads);
+    if (status != STATUS_OK)
+        return status;
+    standardize_apply(&session->standardize, train, threads);
+    log_detail("features standardized; %zu of %zu are constant and get no weight",
+               session->standardize.constant_count, train->dim);
+    return STATUS_OK;
+}
+
+static enum status reload_train(struct session *session) {
+    data_unload(&session->data[CACHE_TRAIN]);
+    return data_load(session->cache, CACHE_TRAIN, &session->data[CACHE_TRAIN]);
+}
+
+/* Fits the session's head and saves it; *penalty_ret is what --l2 adds to its loss;
+ * weights[classes] are those of --class-weights, or NULL. */
 static enum status fit_and_save(struct session *session, size_t fit_count, struct fit_epoch *history,
-                                struct record_results *results) {
+                                struct record_results *results, const float *weights, double *penalty_ret) {
     const struct arguments *arguments = session->arguments;
     const struct fit_options *fit = &arguments->fit;
     const struct data_split *train = &session->data[CACHE_TRAIN];
     struct listeners listeners = {.head = &session->head};
     if (arguments->logdir != NULL) {
-        struct tensorboard_options board = {.folder = arguments->logdir,
-                                            .validation = fit_count < train->count,
-                                            .histogram_freq = arguments->histogram_freq,
-                                            .batches = (fit_count - 1) / fit->batch_size + 1,
-                                            .rate = fit->optim.rate};
+        struct tensorboard_options board = {
+            .folder = arguments->logdir,
+            .validation = fit_count < train->count,
+            .histogram_freq = arguments->histogram_freq,
+            .batches = fit->optim.kind == OPTIM_LBFGS ? 1 : (fit_count - 1) / fit->batch_size + 1};
         enum status opened = tensorboard_open(&listeners.board, &board);
         if (opened != STATUS_OK)
             return opened;
@@ -452,9 +564,22 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
     progress_begin("epochs", 0, fit->epochs);
     size_t done = 0;
     double begin = progress_clock();
-    enum status status = fit_run(&session->head, data_slice(train, 0, fit_count),
-                                 data_slice(train, fit_count, train->count - fit_count), fit, on_epoch,
-                                 &listeners, history, &done);
+    struct data_rows fitted = data_slice(train, 0, fit_count);
+    struct data_rows held = data_slice(train, fit_count, train->count - fit_count);
+    struct lbfgs_options lbfgs = {.l2 = fit->optim.l2,
+                                  .tolerance = arguments->tolerance,
+                                  .epochs = fit->epochs,
+                                  .threads = fit->threads,
+                                  .patience = fit->patience,
+                                  .class_weights = weights};
+    struct fit_options weighted = *fit;
+    weighted.class_weights = weights;
+    struct lbfgs_result end;
+    enum status status;
+    if (fit->optim.kind == OPTIM_LBFGS)
+        status = lbfgs_run(&session->head, fitted, held, &lbfgs, on_epoch, &listeners, history, &done, &end);
+    else
+        status = fit_run(&session->head, fitted, held, &weighted, on_epoch, &listeners, history, &done);
     results->seconds = progress_clock() - begin;
     results->history = history;
     results->epochs = done;
@@ -465,11 +590,19 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
                           arguments->logdir == NULL ? "nothing was saved" : "no head was saved");
     if (status != STATUS_OK)
         return status;
-    results->validation = (struct evaluate_result){.loss = history[done - 1].val_loss,
-                                                   .accuracy = history[done - 1].val_accuracy,
+    size_t kept = fit->patience > 0 ? 0 : done - 1; /* the epoch whose weights the head has */
+    for (size_t i = 0; fit->patience > 0 && i < done; i++)
+        if (history[i].val_loss < history[kept].val_loss)
+            kept = i;
+    if (fit->patience > 0)
+        log_info("%zu of %zu epochs; the head is that of epoch %zu", done, fit->epochs, kept + 1);
+    results->validation = (struct evaluate_result){.loss = history[kept].val_loss,
+                                                   .accuracy = history[kept].val_accuracy,
                                                    .rows = train->count - fit_count};
     if (arguments->level != LOG_QUIET)
         table_epochs_end(session->report, history, done, results->seconds);
+    if (fit->optim.kind == OPTIM_LBFGS)
+        tell_end(&end, arguments->tolerance);
     struct head_io_training training = {
         .epochs = fit->epochs,
         .batch_size = fit->batch_size,
@@ -479,9 +612,25 @@ static enum status fit_and_save(struct session *session, size_t fit_count, struc
         .momentum = fit->optim.momentum,
         .l2 = fit->optim.l2,
         .validation_split = arguments->validation_split,
+        .early_stopping = fit->patience,
+        .step_epochs = fit->step_epochs,
+        .step_factor = fit->step_factor,
+        .tolerance = fit->optim.kind == OPTIM_LBFGS ? arguments->tolerance : 0,
     };
     snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
+    snprintf(training.schedule, sizeof training.schedule, "%s", optim_schedule_names[fit->schedule]);
+    snprintf(training.class_weights, sizeof training.class_weights, "%s", weight_names[arguments->balanced]);
     snprintf(training.isa, sizeof training.isa, "%s", session->kernels->isa);
+    *penalty_ret = fit->optim.l2 * head_square_sum(&session->head);
+    if (arguments->standardize) {
+        training.standardized = 1;
+        training.penalty = *penalty_ret;
+        status = standardize_fold(&session->standardize, &session->head);
+        if (status == STATUS_OK) /* the features as they are, which the head is for now */
+            status = reload_train(session);
+        if (status != STATUS_OK)
+            return status;
+    }
     return head_io_write(arguments->output, &session->head, &training, session->info);
 }
 
@@ -490,6 +639,8 @@ static enum status run_fit(struct session *session) {
     struct output json = {0}, csv = {0};
     struct record_results results = {0};
     size_t fit_count = 0;
+    double penalty = 0;
+    float *weights = NULL;
     struct fit_epoch *history = mem_alloc(arguments->fit.epochs, sizeof *history);
     enum status status = STATUS_OK;
     if (history == NULL)
@@ -508,14 +659,29 @@ static enum status run_fit(struct session *session) {
         status = load(session);
     if (status != STATUS_OK)
         goto out;
-    head_initialize(&session->head, arguments->fit.seed);
-    log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
-               arguments->fit.batch_size, optim_names[arguments->fit.optim.kind], arguments->fit.optim.rate,
-               session->kernels->isa, arguments->fit.threads);
-    status = fit_and_save(session, fit_count, history, &results);
+    if (arguments->standardize)
+        status = standardize_train(session, fit_count);
+    if (status == STATUS_OK && arguments->balanced) {
+        weights = mem_alloc(session->head.classes, sizeof *weights);
+        status = weights == NULL ? status_set_no_memory(session->head.classes * sizeof *weights, "class "
+                                                                                                 "weights")
+                                 : fit_balance(data_slice(&session->data[CACHE_TRAIN], 0, fit_count),
+                                               session->head.classes, weights);
+    }
     if (status != STATUS_OK)
         goto out;
-    status = report(session, arguments->fit.optim.l2, fit_count, &results);
+    head_initialize(&session->head, arguments->fit.seed);
+    if (arguments->fit.optim.kind == OPTIM_LBFGS)
+        log_detail("%zu rows to fit, lbfgs, OpenBLAS for %s, %d threads", fit_count, blas_core_name(),
+                   arguments->fit.threads);
+    else
+        log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", fit_count,
+                   arguments->fit.batch_size, optim_names[arguments->fit.optim.kind],
+                   arguments->fit.optim.rate, session->kernels->isa, arguments->fit.threads);
+    status = fit_and_save(session, fit_count, history, &results, weights, &penalty);
+    if (status != STATUS_OK)
+        goto out;
+    status = report(session, penalty, fit_count, &results);
     if (status == STATUS_INTERRUPTED)
         status_set(status, "%s; the head was saved as %s", status_message(), arguments->output);
     if (status == STATUS_OK && arguments->history != NULL) {
@@ -529,6 +695,7 @@ static enum status run_fit(struct session *session) {
 out:
     output_abort(&csv);
     output_abort(&json);
+    mem_free(weights);
     mem_free(history);
     return status;
 }
@@ -545,7 +712,9 @@ static enum status run_evaluate(struct session *session) {
     if (status == STATUS_OK)
         status = load(session);
     if (status == STATUS_OK)
-        status = report(session, training.l2, 0, &results);
+        status = report(
+            session, training.standardized ? training.penalty : training.l2 * head_square_sum(&session->head),
+            0, &results);
     if (status == STATUS_OK && arguments->json != NULL)
         status = write_json(&json, &results);
     output_abort(&json);
@@ -635,6 +804,7 @@ int main(int argc, char *argv[]) {
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     log_init(program_invocation_short_name, arguments.level);
     h5_init();
+    blas_init();
     bool taken = is_standard_output(arguments.json) || is_standard_output(arguments.history);
     struct session session = {.arguments = &arguments, .report = taken ? stderr : stdout};
     enum status status = open_cache(&session);

@@ -6,13 +6,27 @@
 #include <math.h>
 #include <string.h>
 
-const char *const optim_names[OPTIM_KINDS] = {[OPTIM_ADAM] = "adam", [OPTIM_SGD] = "sgd"};
+const char *const optim_names[OPTIM_KINDS] = {
+    [OPTIM_ADAM] = "adam", [OPTIM_SGD] = "sgd", [OPTIM_LBFGS] = "lbfgs"};
 const double optim_rates[OPTIM_KINDS] = {[OPTIM_ADAM] = OPTIM_ADAM_RATE, [OPTIM_SGD] = OPTIM_SGD_RATE};
+
+const char *const optim_schedule_names[OPTIM_SCHEDULES] = {
+    [OPTIM_CONSTANT] = "constant", [OPTIM_COSINE] = "cosine", [OPTIM_STEP] = "step"};
+
+double optim_scheduled(enum optim_schedule schedule, size_t epoch, size_t epochs, size_t every,
+                       double factor) {
+    assert(epoch >= 1 && epoch <= epochs);
+    if (schedule == OPTIM_COSINE)
+        return (1 + cos(M_PI * (double)(epoch - 1) / (double)epochs)) / 2;
+    if (schedule == OPTIM_STEP)
+        return pow(factor, (double)((epoch - 1) / every));
+    return 1;
+}
 
 static const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7;
 
 enum status optim_create(struct optim *optim_ret, const struct optim_settings *settings, size_t count) {
-    assert(count % KERNELS_LANES == 0);
+    assert(count % KERNELS_LANES == 0 && settings->kind != OPTIM_LBFGS);
     struct optim optim = {.settings = *settings, .count = count};
     int slots = settings->kind == OPTIM_ADAM ? 2 : settings->momentum > 0 ? 1 : 0;
     for (int i = 0; i < slots; i++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 void record_history(FILE *stream, const struct fit_epoch *history, size_t count) {
-    fputs("epoch,loss,accuracy,val_loss,val_accuracy,seconds\n", stream);
+    fputs("epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate\n", stream);
     for (size_t i = 0; i < count; i++) {
         const struct fit_epoch *epoch = &history[i];
         fprintf(stream, "%zu,%.9g,%.9g,", epoch->epoch, epoch->loss, epoch->accuracy);
@@ -14,7 +14,10 @@ void record_history(FILE *stream, const struct fit_epoch *history, size_t count)
             fputs(",,", stream);
         else
             fprintf(stream, "%.9g,%.9g,", epoch->val_loss, epoch->val_accuracy);
-        fprintf(stream, "%.6f\n", epoch->seconds);
+        fprintf(stream, "%.6f,", epoch->seconds);
+        if (!isnan(epoch->learning_rate))
+            fprintf(stream, "%.9g", epoch->learning_rate);
+        fputc('\n', stream);
     }
 }
 
@@ -41,6 +44,7 @@ static void add_history(cJSON *json, const struct fit_epoch *history, size_t cou
         cJSON_AddNumberToObject(epoch, "val_loss", history[i].val_loss);
         cJSON_AddNumberToObject(epoch, "val_accuracy", history[i].val_accuracy);
         cJSON_AddNumberToObject(epoch, "seconds", history[i].seconds);
+        cJSON_AddNumberToObject(epoch, "learning_rate", history[i].learning_rate);
     }
 }
 

@@ -7,8 +7,8 @@
 #include "train/fit.h"
 #include <stdio.h>
 
-/* CSV "epoch,loss,accuracy,val_loss,val_accuracy,seconds"; the validation's two are empty when there is none.
- */
+/* CSV "epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate"; the validation's two and the rate
+ * are empty when there is none. */
 void record_history(FILE *stream, const struct fit_epoch *history, size_t count);
 
 /* The results of a run; those with no rows are null in JSON. */

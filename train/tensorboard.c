@@ -189,7 +189,8 @@ static enum status write_train(const struct tensorboard *board, const struct fit
     enum status status = STATUS_OK;
     add_scalar(&values, "epoch_loss", epoch->loss);
     add_scalar(&values, "epoch_accuracy", epoch->accuracy);
-    add_scalar(&values, "epoch_learning_rate", board->options.rate);
+    if (!isnan(epoch->learning_rate))
+        add_scalar(&values, "epoch_learning_rate", epoch->learning_rate);
     if (frequency > 0 && step % frequency == 0) {
         kernel = mem_alloc(kernel_count, sizeof *kernel);
         bias = mem_alloc(head->classes, sizeof *bias);

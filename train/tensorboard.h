@@ -33,7 +33,6 @@ struct tensorboard_options {
     bool validation;       /* there are validation rows */
     size_t histogram_freq; /* histograms every so many epochs, the first included; 0: none */
     size_t batches;        /* optimizer steps per epoch */
-    double rate;           /* the learning rate */
 };
 
 /* Begins a new file in each of the folders; files of earlier runs stay. Closed with tensorboard_close().

@@ -96,6 +96,21 @@ class Train(unittest.TestCase):
                 ("--learning-rate=1e-3x", "--learning-rate=1e-3x", "features.h5"),
                 ("--momentum=1.1", "--optimizer=sgd", "--momentum=1.1", "features.h5"),
                 ("--optimizer=sgd", "--momentum=0.9", "features.h5"),
+                ("--optimizer=sgd", "--optimizer=lbfgs", "--momentum=0.9", "features.h5"),
+                ("--batch-size is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--batch-size=3", "features.h5"),
+                ("--seed is of no use with --optimizer=lbfgs", "--seed=3", "--optimizer=lbfgs", "features.h5"),
+                ("--learning-rate is of no use", "--learning-rate=1", "--optimizer=lbfgs", "features.h5"),
+                (["--class-weights=some", "balanced"], "--class-weights=some", "features.h5"),
+                (["--schedule=linear", "cosine"], "--schedule=linear", "features.h5"),
+                ("needs --step-epochs", "--schedule=step", "features.h5"),
+                ("go with --schedule=step", "--step-epochs=2", "features.h5"),
+                ("go with --schedule=step", "--schedule=cosine", "--step-factor=0.5", "features.h5"),
+                ("--step-factor=0", "--schedule=step", "--step-factor=0", "features.h5"),
+                ("--schedule is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--schedule=cosine", "features.h5"),
+                ("--early-stopping=0", "--early-stopping=0", "features.h5"),
+                ("needs validation rows", "--early-stopping=3", "--validation-split=0", "features.h5"),
+                ("--tolerance goes with", "--tolerance=1e-3", "features.h5"),
+                ("--tolerance=0", "--optimizer=lbfgs", "--tolerance=0", "features.h5"),
                 ("needs a --momentum", "--optimizer=sgd", "--nesterov", "features.h5"),
                 ("--l2=-1", "--l2=-1", "features.h5"),
                 ("--validation-split=1", "--validation-split=1", "features.h5"),
@@ -106,6 +121,7 @@ class Train(unittest.TestCase):
                 ("one CACHE", "features.h5", "features.h5"),
                 ("exclude each other", "--evaluate=good.h5", "--predict=good.h5", "features.h5"),
                 ("--epochs is of no use with --evaluate", "--evaluate=good.h5", "--epochs=3", "features.h5"),
+                ("--standardize is of no use with --evaluate", "--evaluate=good.h5", "--standardize", "features.h5"),
                 ("--seed is of no use with --predict", "--predict=good.h5", "--seed=3", "features.h5"),
                 ("--output is of no use", "--evaluate=good.h5", "--output=x.h5", "features.h5"),
                 ("--json is of no use", "--predict=good.h5", "--json=x.json", "features.h5"),
@@ -196,6 +212,9 @@ class Train(unittest.TestCase):
         wrong[7, 3] = np.nan
         keras.write_cache(self.path("wrong.h5"), (wrong, labels), self.data[1])
         done = self.train("wrong.h5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("training row 7", done.stderr)
+        done = self.train("--standardize", "wrong.h5")
         self.assertEqual(done.returncode, 1)
         self.assertIn("training row 7", done.stderr)
         self.assertFalse(os.path.exists(self.path("head.h5")))
@@ -354,11 +373,12 @@ class Train(unittest.TestCase):
         self.assertEqual([result[name]["rows"] for name in ("train", "validation", "test")], [ROWS, 60, TEST_ROWS])
         with open(self.path("x.csv")) as file:
             lines = list(csv.DictReader(file))
-        self.assertEqual(list(lines[0]), ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"])
+        self.assertEqual(list(lines[0]), ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds",
+                                          "learning_rate"])
         self.assertEqual(len(lines), 4)
         for line, epoch in zip(lines, result["history"]):
             self.assertEqual(list(epoch), list(line))
-            for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"):
+            for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
                 self.assertAlmostEqual(float(line[name]), epoch[name], 7)
         self.assertLessEqual(sum(epoch["seconds"] for epoch in result["history"]), result["seconds"])
 
@@ -378,7 +398,8 @@ class Train(unittest.TestCase):
             self.assertEqual(file.read(), done.stdout)
 
     def test_evaluate_repeats_the_fit(self):
-        for options in ([], ["--l2=0.01"]):
+        for options in ([], ["--l2=0.01"], ["--standardize"], ["--standardize", "--l2=0.01"],
+                        ["--optimizer=lbfgs", "--standardize", "--l2=0.01"]):
             fit = json.loads(self.fitted("--epochs=3", "--json=-", *options, "features.h5").stdout)
             result = json.loads(self.fitted("--evaluate=head.h5", "--json=-", "features.h5").stdout)
             self.assertEqual(list(result), ["train", "test"])
@@ -392,12 +413,14 @@ class Train(unittest.TestCase):
         wide = [keras.make_rows(rows, 2000, 10, rows) for rows in (ROWS, TEST_ROWS)]
         keras.write_cache(self.path("wide.h5"), *wide)
         heads = []
-        for threads in (1, 2, 3, 7):
-            self.fitted("--epochs=3", f"-j{threads}", "wide.h5")
-            with open(self.path("head.h5"), "rb") as file:
-                heads.append(file.read())
-        self.assertEqual(heads.count(heads[0]), 4)
-        self.fitted("--epochs=3", "--seed=1", "wide.h5")
+        for options in ([], ["--standardize"]):
+            heads = []
+            for threads in (1, 2, 3, 7):
+                self.fitted("--epochs=3", f"-j{threads}", *options, "wide.h5")
+                with open(self.path("head.h5"), "rb") as file:
+                    heads.append(file.read())
+            self.assertEqual(heads.count(heads[0]), 4)
+        self.fitted("--epochs=3", "--standardize", "--seed=1", "wide.h5")
         with open(self.path("head.h5"), "rb") as file:
             self.assertNotEqual(file.read(), heads[0])
 
@@ -416,9 +439,24 @@ class Train(unittest.TestCase):
         expected = {"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "momentum": 0.5, "nesterov": 0, "l2": 0.01,
                     "validation_split": 0.2, "seed": 5, "optimizer": "sgd"}
         expected.update(("cache_" + name, str(value)) for name, value in keras.PROVENANCE.items())
+        expected.update(standardized=0, schedule="constant", class_weights="none")
+        for name in ("tolerance", "penalty", "early_stopping", "step_epochs", "step_factor"):
+            self.assertNotIn(name, attributes)
         for name, value in expected.items():
             got = attributes[name]
             self.assertEqual(got.decode() if isinstance(got, bytes) else got, value, name)
+        self.fitted("--epochs=3", "--standardize", "--l2=0.01", "--schedule=step", "--step-epochs=2", "--early-stopping=9",
+                    "--class-weights=balanced", "features.h5")
+        with h5py.File(self.path("head.h5"), "r") as file:
+            attributes = dict(file.attrs)
+        for name, value in {"standardized": 1, "schedule": "step", "step_epochs": 2, "step_factor": 0.1,
+                            "early_stopping": 9, "class_weights": "balanced"}.items():
+            got = attributes[name]
+            self.assertEqual(got.decode() if isinstance(got, bytes) else got, value, name)
+        self.assertGreater(attributes["penalty"], 0)
+        self.fitted("--epochs=3", "--optimizer=lbfgs", "--tolerance=1e-3", "features.h5")
+        with h5py.File(self.path("head.h5"), "r") as file:
+            self.assertEqual(file.attrs["tolerance"], 1e-3)
 
 
 def stat_is_device(path):

@@ -109,6 +109,15 @@ class SGD:
             w += u
 
 
+# ---- sklearn.preprocessing.StandardScaler ----
+
+def moments(features):
+    """Mean and deviation of each feature; that of a constant one is infinite, so that it becomes 0."""
+    features = features.astype(np.float64)
+    constant = features.min(axis=0) == features.max(axis=0)
+    return features.mean(axis=0), np.where(constant, np.inf, features.std(axis=0))
+
+
 # ---- keras.Model.fit and evaluate ----
 
 def log_softmax(logits):
@@ -126,14 +135,17 @@ def evaluate(kernel, bias, features, labels, l2=0.0):
     return losses.mean() + l2 * (kernel ** 2).sum(), (logits.argmax(axis=1) == labels).mean()
 
 
-def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0):
-    """Returns (history, kernel, bias); history rows are (loss, accuracy, val_loss, val_accuracy)."""
+def fit(features, labels, classes, optimizer, epochs, batch_size, validation_split=0.0, l2=0.0, seed=0, patience=0,
+        class_weight=None, schedule=None):
+    """Returns (history, kernel, bias), with `patience` as keras.callbacks.EarlyStopping with restore_best_weights does; history rows are (loss, accuracy, val_loss, val_accuracy)."""
     features = features.astype(np.float64)
     cut = split_at(len(labels), validation_split)
     x, y, val_x, val_y = features[:cut], labels[:cut], features[cut:], labels[cut:]
     kernel, bias = glorot_uniform(features.shape[1], classes, seed), np.zeros(classes)
-    history = []
+    history, best = [], (math.inf, 0, None, None)  # lowest loss, epochs since, its weights
     for epoch in range(1, epochs + 1):
+        if schedule:
+            optimizer.rate = schedule(epoch - 1)  # keras.callbacks.LearningRateScheduler
         order = Rng(seed, epoch).permutation(cut)
         loss_sum = accuracy_sum = weight_sum = 0.0
         for begin in range(0, cut, batch_size):
@@ -141,13 +153,14 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
             batch_x, batch_y = x[rows], y[rows]
             logits = batch_x @ kernel + bias
             log_p = log_softmax(logits)
-            loss = -log_p[np.arange(len(rows)), batch_y].mean() + l2 * (kernel ** 2).sum()
+            weight = np.ones(len(rows)) if class_weight is None else class_weight[batch_y]
+            loss = -(weight * log_p[np.arange(len(rows)), batch_y]).sum() / len(rows) + l2 * (kernel ** 2).sum()
             loss_sum += loss * len(rows)
             accuracy_sum += (logits.argmax(axis=1) == batch_y).sum()
             weight_sum += len(rows)
             error = np.exp(log_p)
             error[np.arange(len(rows)), batch_y] -= 1
-            error /= len(rows)
+            error *= weight[:, None] / len(rows)
             kernel_gradient = batch_x.T @ error + 2 * l2 * kernel
             bias_gradient = error.sum(axis=0)
             optimizer.begin_step()
@@ -156,7 +169,14 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
         line = [loss_sum / weight_sum, accuracy_sum / weight_sum]
         line += evaluate(kernel, bias, val_x, val_y, l2) if len(val_y) else (None, None)
         history.append(line)
-    return history, kernel, bias
+        if patience:
+            if line[2] < best[0]:
+                best = line[2], 0, kernel.copy(), bias.copy()
+            else:
+                best = best[0], best[1] + 1, *best[2:]
+            if best[1] >= patience:
+                break
+    return (history, *best[2:]) if patience else (history, kernel, bias)
 
 
 # ---- common/cache.h: a writer of caches ----

@@ -2,6 +2,7 @@
 """bin/train against keras_reference.py: the loss of each epoch to 1e-4, from the same weights and the same order."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -42,14 +43,38 @@ class KerasFit(unittest.TestCase):
         self.assertTrue(abs(got - want) <= 1e-4 * abs(want), f"{what}: {got} instead of {want}")
 
     def compare(self, optimizer, options, epochs=6, batch_size=128, validation_split=0.0, l2=0.0, seed=0,
-                cache=None, train=None, test=None, classes=CLASSES):
+                cache=None, train=None, test=None, classes=CLASSES, standardize=False, patience=0, balanced=False,
+                schedule=None):
         (x, y), (test_x, test_y) = train or self.train, test or self.test
-        history, kernel, bias = keras.fit(x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed)
+        fitted_x = x
+        if standardize:
+            mean, deviation = keras.moments(x[:keras.split_at(len(y), validation_split)])
+            fitted_x = (x - mean) / deviation
+            options = ["--standardize", *options]
+        class_weight = None
+        if balanced:
+            counts = np.bincount(y[:keras.split_at(len(y), validation_split)], minlength=classes)
+            class_weight = counts.sum() / (np.maximum(counts, 1) * (counts > 0).sum())
+            options = ["--class-weights=balanced", *options]
+        history, kernel, bias = keras.fit(fitted_x, y, classes, optimizer, epochs, batch_size, validation_split, l2, seed,
+                                          patience, class_weight, schedule)
+        if patience:
+            options = [f"--early-stopping={patience}", *options]
+            self.assertLess(len(history), epochs, "it should stop early")
+            epochs_done = len(history)
+        else:
+            epochs_done = epochs
+        penalty = l2 * (kernel ** 2).sum()
+        if standardize:
+            kernel = kernel / deviation[:, None]
+            bias = bias - mean @ kernel
         result, head = self.run_train(cache or self.cache, f"--epochs={epochs}", f"--batch-size={batch_size}",
                                       f"--validation-split={validation_split}", f"--l2={l2}", f"--seed={seed}",
                                       *options)
-        self.assertEqual(result["epochs"], epochs)
-        self.assertEqual([line["epoch"] for line in result["history"]], list(range(1, epochs + 1)))
+        self.assertEqual(result["epochs"], epochs_done)
+        self.assertEqual([line["epoch"] for line in result["history"]], list(range(1, epochs_done + 1)))
+        for line in result["history"] if schedule else []:
+            self.assertAlmostEqual(line["learning_rate"], schedule(line["epoch"] - 1), 12)
         cut = keras.split_at(len(y), validation_split)
         for line, (loss, accuracy, val_loss, val_accuracy) in zip(result["history"], history):
             where = f"epoch {line['epoch']}"
@@ -61,13 +86,14 @@ class KerasFit(unittest.TestCase):
             else:
                 self.assertIsNone(line["val_loss"])
         for name, (features, labels) in (("train", (x, y)), ("test", (test_x, test_y))):
-            loss, accuracy = keras.evaluate(kernel, bias, features.astype(float), labels, l2)
-            self.assert_near(result[name]["loss"], loss, name)
+            loss, accuracy = keras.evaluate(kernel, bias, features.astype(float), labels)
+            self.assert_near(result[name]["loss"], loss + penalty, name)
             self.assertLessEqual(abs(result[name]["accuracy"] - accuracy) * len(labels), 1.001)
             self.assertEqual(result[name]["rows"], len(labels))
         if validation_split:
             self.assertEqual(result["validation"]["rows"], len(y) - cut)
-            self.assert_near(result["validation"]["loss"], history[-1][2], "validation")
+            want = min(line[2] for line in history) if patience else history[-1][2]
+            self.assert_near(result["validation"]["loss"], want, "validation")
         else:
             self.assertIsNone(result["validation"])
         self.assertLess(history[-1][0], history[0][0], "the reference itself does not learn")
@@ -115,6 +141,52 @@ class KerasFit(unittest.TestCase):
 
     def test_l2_with_sgd_and_momentum(self):
         self.compare(keras.SGD(0.01, 0.5), ["--optimizer=sgd", "--momentum=0.5"], l2=0.003)
+
+    def test_standardize(self):
+        """Features of very different means and deviations, some constant; the head is compared for raw features."""
+        random = np.random.default_rng(5)
+        scale, offset = 10.0 ** random.integers(-2, 3, DIM), random.normal(size=DIM)
+        train, test = (((x * scale + offset * scale).astype(np.float32), y) for x, y in (self.train, self.test))
+        for x, _ in (train, test):
+            x[:, 3], x[:, 4] = 0, 7.25
+        cache = os.path.join(self.folder.name, "scales.h5")
+        keras.write_cache(cache, train, test, CLASSES)
+        for l2 in (0, 0.01):
+            with self.subTest(l2=l2):
+                self.compare(keras.Adam(), [], validation_split=0.2, l2=l2, cache=cache, train=train, test=test,
+                             standardize=True)
+                with h5py.File(os.path.join(self.folder.name, "head.h5"), "r") as file:
+                    kernel = file["dense/dense/kernel:0"][:]
+                    self.assertEqual(file.attrs["standardized"], 1)
+                self.assertEqual(np.abs(kernel[3:5]).max(), 0)
+                self.assertGreater(np.abs(np.delete(kernel, (3, 4), 0)).max(axis=1).min(), 0)
+
+    def test_early_stopping(self):
+        for patience in (1, 5):
+            with self.subTest(patience=patience):
+                self.compare(keras.Adam(0.02), ["--learning-rate=0.02"], epochs=100, batch_size=32,
+                             validation_split=0.2, patience=patience)
+
+    def test_class_weights(self):
+        """Rare classes, and one that does not occur among the fitted rows."""
+        random = np.random.default_rng(8)
+        x, y = keras.make_rows(2000, DIM, CLASSES, seed=11, noise=2.0)
+        keep = (random.random(2000) < 1 / (1 + y)) & (y != 7)
+        train = x[keep], y[keep]
+        cache = os.path.join(self.folder.name, "rare.h5")
+        keras.write_cache(cache, train, self.test, CLASSES)
+        self.compare(keras.Adam(), [], validation_split=0.2, l2=0.001, cache=cache, train=train, balanced=True)
+        self.compare(keras.SGD(0.02, 0.9), ["--optimizer=sgd", "--momentum=0.9", "--learning-rate=0.02"],
+                     batch_size=50, cache=cache, train=train, balanced=True)
+
+    def test_schedules(self):
+        self.compare(keras.Adam(), ["--schedule=cosine", "--learning-rate=0.02"], epochs=9, validation_split=0.2,
+                     schedule=lambda e: 0.02 * (1 + math.cos(math.pi * e / 9)) / 2)
+        self.compare(keras.SGD(0, 0.9), ["--optimizer=sgd", "--momentum=0.9", "--schedule=step", "--step-epochs=3",
+                                         "--step-factor=0.25", "--learning-rate=0.05"], epochs=8,
+                     schedule=lambda e: 0.05 * 0.25 ** (e // 3))
+        self.compare(keras.Adam(), ["--schedule=step", "--step-epochs=2"], schedule=lambda e: 0.001 * 0.1 ** (e // 2))
+        self.compare(keras.Adam(), ["--schedule=constant"], schedule=lambda e: 0.001)
 
     def test_batch_sizes(self):
         for batch_size in (1, 7, 100, 403, 5000):  # 403 = 4 * 100 + 3; and one batch larger than all rows

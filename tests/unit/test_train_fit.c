@@ -247,6 +247,7 @@ static void test_confusion(void **state) {
 
 static enum status fit_once(struct data_split *data, double rate, size_t *done) {
     struct fit_options options = {.epochs = 4,
+                                  .patience = 4,
                                   .batch_size = 32,
                                   .threads = 2,
                                   .optim = {.kind = OPTIM_SGD, .rate = rate, .momentum = 0.5, .l2 = 0.01}};
@@ -281,6 +282,20 @@ static void test_divergence(void **state) {
     assert_int_equal(fit_once(&data, 0.01, &done), STATUS_NOT_FINITE);
     assert_non_null(strstr(status_message(), "row 160 "));
     data_unload(&data);
+}
+
+/* 6 rows of classes 0 0 0 1 1 3: 6 / (3 * 3), 6 / (3 * 2), none, 6 / (3 * 1). */
+static void test_balance(void **state) {
+    (void)state;
+    const uint16_t labels[] = {0, 3, 0, 1, 0, 1};
+    float weights[4];
+    struct data_rows rows = {.labels = labels, .count = 6};
+    assert_int_equal(fit_balance(rows, 4, weights), STATUS_OK);
+    assert_true(fabsf(weights[0] - 2.0f / 3) < 1e-7f && weights[1] == 1);
+    assert_true(weights[2] == 0 && weights[3] == 2);
+    mem_test_fail_at(1);
+    assert_int_equal(fit_balance(rows, 4, weights), STATUS_NO_MEMORY);
+    mem_test_fail_at(0);
 }
 
 /* The n-th allocation fails, for every n until all goes well. */
@@ -395,15 +410,11 @@ int main(void) {
     if (kernels_select(&kernels) != STATUS_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slopes),
-        cmocka_unit_test(test_same_bits_for_any_threads),
-        cmocka_unit_test(test_seed_matters),
-        cmocka_unit_test(test_predictions),
-        cmocka_unit_test(test_confusion),
-        cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_barrier),
-        cmocka_unit_test(test_listener_ends_the_fit),
+        cmocka_unit_test(test_slopes),       cmocka_unit_test(test_same_bits_for_any_threads),
+        cmocka_unit_test(test_seed_matters), cmocka_unit_test(test_predictions),
+        cmocka_unit_test(test_confusion),    cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_balance),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_barrier),      cmocka_unit_test(test_listener_ends_the_fit),
         cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

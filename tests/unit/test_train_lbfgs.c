@@ -1,0 +1,138 @@
+/* test_train_lbfgs: train/lbfgs: memory that fails, features that are no numbers, and a signal. The optimum
+ * is held against scikit-learn's in tests/interop/test_lbfgs.py. */
+#include "tests/unit/unit.h"
+
+#include <math.h>
+
+#include "common/blas.h"
+#include "common/interrupt.h"
+#include "common/mem.h"
+#include "common/rng.h"
+#include "train/lbfgs.h"
+
+enum { ROWS = 600, FITTED = 500, DIM = 30, CLASSES = 4, EPOCHS = 12 };
+
+static const struct kernels *kernels;
+
+static struct data_split make_data(void) {
+    struct rng rng;
+    rng_init(&rng, 4, 4);
+    struct data_split data = {.count = ROWS, .dim = DIM, .stride = 32};
+    data.features = mem_alloc(ROWS * data.stride, sizeof(float));
+    memset(data.features, 0, ROWS * data.stride * sizeof(float));
+    data.labels = mem_alloc(ROWS, sizeof(uint16_t));
+    for (size_t r = 0; r < ROWS; r++) {
+        data.labels[r] = (uint16_t)rng_below(&rng, CLASSES);
+        for (size_t d = 0; d < DIM; d++)
+            data.features[r * data.stride + d] =
+                (float)(rng_normal(&rng) + (d % CLASSES == data.labels[r] ? 0.5 : 0));
+    }
+    return data;
+}
+
+static enum status fit(const struct data_split *data, fit_listener listener, struct fit_epoch *history,
+                       size_t *done, struct lbfgs_result *result) {
+    struct lbfgs_options options = {
+        .l2 = 1e-3, .tolerance = 1e-12, .epochs = EPOCHS, .threads = 2, .patience = EPOCHS};
+    struct head head;
+    enum status status = head_create(&head, kernels, DIM, CLASSES);
+    if (status != STATUS_OK)
+        return status;
+    status = lbfgs_run(&head, data_slice(data, 0, FITTED), data_slice(data, FITTED, ROWS - FITTED), &options,
+                       listener, NULL, history, done, result);
+    head_free(&head);
+    return status;
+}
+
+static void test_history(void **state) {
+    (void)state;
+    struct data_split data = make_data();
+    struct fit_epoch history[EPOCHS];
+    struct lbfgs_result result;
+    size_t done;
+    assert_ok(fit(&data, NULL, history, &done, &result));
+    assert_int_equal(done, EPOCHS);
+    assert_int_equal(result.end, LBFGS_EPOCHS);
+    assert_true(result.passes > EPOCHS && result.passes < 3 * EPOCHS);
+    assert_true(result.slope > 0 && result.slope < 0.1);
+    assert_true(history[0].loss < log(CLASSES));
+    for (size_t i = 0; i < EPOCHS; i++) {
+        assert_int_equal(history[i].epoch, i + 1);
+        assert_true(history[i].val_loss > 0 && history[i].seconds >= 0);
+        assert_true(i == 0 || history[i].loss < history[i - 1].loss);
+    }
+    data_unload(&data);
+}
+
+static void test_not_finite(void **state) {
+    (void)state;
+    struct data_split data = make_data();
+    struct fit_epoch history[EPOCHS];
+    struct lbfgs_result result;
+    size_t done;
+    const size_t rows[] = {17, FITTED + 20};
+    const float bad[] = {NAN, INFINITY};
+    for (size_t i = 0; i < 4; i++) {
+        float *feature = &data.features[rows[i / 2] * data.stride + 5], before = *feature;
+        char words[32];
+        snprintf(words, sizeof words, "row %zu ", rows[i / 2]);
+        *feature = bad[i % 2];
+        assert_fails(fit(&data, NULL, history, &done, &result), STATUS_NOT_FINITE, words);
+        *feature = before;
+    }
+    data_unload(&data);
+}
+
+static void test_no_memory(void **state) {
+    (void)state;
+    struct data_split data = make_data();
+    struct fit_epoch history[EPOCHS];
+    struct lbfgs_result result;
+    size_t done;
+    long n = 1;
+    for (;; n++) {
+        mem_test_fail_at(n);
+        enum status status = fit(&data, NULL, history, &done, &result);
+        if (status == STATUS_OK)
+            break;
+        assert_int_equal(status, STATUS_NO_MEMORY);
+    }
+    mem_test_fail_at(0);
+    assert_true(n > 30);
+    data_unload(&data);
+}
+
+static enum status interrupt_at_3(void *context, const struct fit_epoch *epoch) {
+    (void)context;
+    if (epoch->epoch == 3)
+        raise(SIGINT);
+    return STATUS_OK;
+}
+
+/* The last test: the signal stays noted. */
+static void test_interrupt(void **state) {
+    (void)state;
+    struct data_split data = make_data();
+    struct fit_epoch history[EPOCHS];
+    struct lbfgs_result result;
+    size_t done;
+    signal(SIGINT, SIG_DFL);
+    interrupt_init();
+    assert_fails(fit(&data, interrupt_at_3, history, &done, &result), STATUS_INTERRUPTED,
+                 "interrupted in epoch 4 of 12");
+    assert_int_equal(done, 3);
+    data_unload(&data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_interrupt),
+    };
+    blas_init();
+    if (kernels_select(&kernels) != STATUS_OK)
+        return 1;
+    return cmocka_run_group_tests_name("lbfgs", tests, NULL, NULL);
+}
