@@ -13,7 +13,7 @@
  *                  image shares them with those of the other images of a call.
  *
  * Sizes above 8 are left out for their rounding (winograd_points.h). The memory for the weights is reckoned
- * but does not decide: the tilings of least cost have few kinds, and so take little (262 MB for all of
+ * but does not decide: the tilings of least cost have few kinds, and so take little (326 MB for all of
  * VGG16). */
 #include "extract/winograd.h"
 
