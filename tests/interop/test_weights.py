@@ -290,7 +290,7 @@ class Refused(Weights):
     def test_features_overflow(self):
         path = self.replaced("block1_conv1/block1_conv1_W_1:0", lambda data: data * np.float32(1e38))
         result = helpers.run(*self.arguments(path))
-        self.assert_one_line(result, 1, "not finite", "image 0 of train")
+        self.assert_one_line(result, 1, "not finite", " of train: a feature")
         self.assertEqual(list(self.folder.glob("cache*")), [])
 
     def test_not_hdf5(self):
