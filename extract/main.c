@@ -1,5 +1,6 @@
 /* main: the command line of `extract`. It reads options, calls one unit, reports, and is the only place here
  * that decides the exit status. */
+#include "common/backbone.h"
 #include "common/blas.h"
 #include "common/cache.h"
 #include "common/cli.h"
@@ -9,11 +10,10 @@
 #include "common/mem.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/weights.h"
 #include "extract/cpu.h"
 #include "extract/pipeline.h"
 #include "extract/summary.h"
-#include "extract/vgg16.h"
-#include "extract/weights.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -103,7 +103,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         arguments->run.weights = value;
         break;
     case 's':
-        arguments->run.size = cli_whole(state, "--size", value, VGG16_SIZE_MIN, VGG16_SIZE_MAX);
+        arguments->run.size = cli_whole(state, "--size", value, BACKBONE_SIZE_MIN, BACKBONE_SIZE_MAX);
         break;
     case 'p':
         arguments->run.preprocess = (enum preprocess_mode)cli_choice(state, "--preprocess", value,

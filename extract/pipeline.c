@@ -6,14 +6,14 @@
  * bounds the memory. So rows are in order and the same bits come out for any number of threads. */
 #include "extract/pipeline.h"
 #include "common/cache.h"
+#include "common/idx.h"
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/progress.h"
-#include "extract/idx.h"
+#include "common/weights.h"
 #include "extract/resize.h"
 #include "extract/vgg16.h"
-#include "extract/weights.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -96,7 +96,7 @@ static enum status open_source(struct source *source, const struct pipeline_opti
 }
 
 static void describe(struct cache_info *info, const struct pipeline_options *options) {
-    info->dim = vgg16_dim(options->size);
+    info->dim = backbone_dim(options->size);
     info->input_size = options->size;
     snprintf(info->created_by, CACHE_TEXT, "vggcache " VGGCACHE_VERSION);
     snprintf(info->backbone, CACHE_TEXT, "vgg16");

@@ -1,6 +1,6 @@
 /* summary: the model table, layer by layer, in the manner of Keras' model.summary(). */
 #include "extract/summary.h"
-#include "extract/vgg16.h"
+#include "common/backbone.h"
 
 enum { NAME_WIDTH = 31, SHAPE_WIDTH = 26, TABLE_WIDTH = 70 };
 
@@ -31,15 +31,15 @@ static void row(FILE *stream, const char *name, const char *type, const char *sh
 
 void summary_print(FILE *stream, size_t size, size_t classes, bool train_all) {
     char shape[64], number[32];
-    size_t side = size, backbone = 0, dim = vgg16_dim(size), head = dim * classes + classes;
+    size_t side = size, backbone = 0, dim = backbone_dim(size), head = dim * classes + classes;
     fprintf(stream, "Model: \"vgg16_transfer\"\n");
     rule(stream, '_');
     fprintf(stream, "%-*s%-*s%s\n", NAME_WIDTH, "Layer (type)", SHAPE_WIDTH, "Output Shape", "Param #");
     rule(stream, '=');
     snprintf(shape, sizeof shape, "(None, %zu, %zu, 3)", side, side);
     row(stream, "input", "InputLayer", shape, 0);
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        const struct vgg16_layer *layer = &vgg16_layers[l];
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        const struct backbone_layer *layer = &backbone_layers[l];
         size_t parameters = 9 * layer->channels * layer->kernels + layer->kernels;
         backbone += parameters;
         snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->kernels);

@@ -1,4 +1,4 @@
-/* vgg16: which convolutions stand in which order, and how a group of images goes through them.
+/* vgg16: how a group of images goes through the convolutions of the backbone.
  *
  * The network is run in stages, each of which takes some images at a time and asks the stage before it for
  * them. Early layers have large maps and small weights: one or two images keep the maps in the second-level
@@ -9,14 +9,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-
-const struct vgg16_layer vgg16_layers[VGG16_CONVS] = {
-    {"block1_conv1", 3, 64, false},   {"block1_conv2", 64, 64, true},    {"block2_conv1", 64, 128, false},
-    {"block2_conv2", 128, 128, true}, {"block3_conv1", 128, 256, false}, {"block3_conv2", 256, 256, false},
-    {"block3_conv3", 256, 256, true}, {"block4_conv1", 256, 512, false}, {"block4_conv2", 512, 512, false},
-    {"block4_conv3", 512, 512, true}, {"block5_conv1", 512, 512, false}, {"block5_conv2", 512, 512, false},
-    {"block5_conv3", 512, 512, true},
-};
 
 /* Layers first..last, on so many images at a time that the stage's first map has about `pixels` pixels. The
  * numbers are measured for the Winograd engine (tests/bench/README.md). */
@@ -31,13 +23,9 @@ struct vgg16 {
     size_t size, dim;
     size_t input_channels; /* of the first layer: 3, or 1 or 2 when gray is folded */
     bool fused;            /* the second layer computes the first on the way */
-    struct conv_shape shapes[VGG16_CONVS];
-    struct conv_plan *plans[VGG16_CONVS];
+    struct conv_shape shapes[BACKBONE_CONVS];
+    struct conv_plan *plans[BACKBONE_CONVS];
 };
-
-size_t vgg16_dim(size_t size) {
-    return VGG16_FEATURE_CHANNELS * (size / 32) * (size / 32);
-}
 
 /* Floats of one image's input and output of a layer. */
 static size_t input_floats(const struct conv_shape *shape) {
@@ -101,8 +89,8 @@ static enum status fuse(struct vgg16 *vgg16) {
 }
 
 enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *engine, size_t size,
-                         enum preprocess_mode mode, const struct vgg16_tensors *tensors) {
-    assert(size >= VGG16_SIZE_MIN && size <= VGG16_SIZE_MAX);
+                         enum preprocess_mode mode, const struct backbone_tensors *tensors) {
+    assert(size >= BACKBONE_SIZE_MIN && size <= BACKBONE_SIZE_MAX);
     struct vgg16 *vgg16 = calloc(1, sizeof *vgg16);
     if (vgg16 == NULL)
         return status_set_no_memory(sizeof *vgg16, "network");
@@ -111,22 +99,22 @@ enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *eng
     vgg16->engine = engine;
     vgg16->mode = mode;
     vgg16->size = size;
-    vgg16->dim = vgg16_dim(size);
+    vgg16->dim = backbone_dim(size);
     vgg16->input_channels = !engine->gray_input ? 3 : shifts ? 2 : 1;
     float folded[9 * 2 * 64];
     if (engine->gray_input)
         fold_gray(mode, vgg16->input_channels, tensors->kernel[0], folded);
     size_t side = size;
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         vgg16->shapes[l] =
-            (struct conv_shape){side, side, l == 0 ? vgg16->input_channels : vgg16_layers[l].channels,
-                                vgg16_layers[l].kernels, vgg16_layers[l].pool};
+            (struct conv_shape){side, side, l == 0 ? vgg16->input_channels : backbone_layers[l].channels,
+                                backbone_layers[l].kernels, backbone_layers[l].pool};
         side = conv_output_side(&vgg16->shapes[l], side);
     }
     _Atomic(enum status) status = STATUS_OK;
 #pragma omp parallel for schedule(dynamic, 1)
-    for (size_t i = 0; i < VGG16_CONVS; i++) {
-        size_t l = VGG16_CONVS - 1 - i; /* the large ones first */
+    for (size_t i = 0; i < BACKBONE_CONVS; i++) {
+        size_t l = BACKBONE_CONVS - 1 - i; /* the large ones first */
         const float *kernel = l == 0 && engine->gray_input ? folded : tensors->kernel[l];
         enum status made = engine->plan_create(&vgg16->plans[l], &vgg16->shapes[l], kernel, tensors->bias[l]);
         if (made != STATUS_OK)
@@ -145,7 +133,7 @@ enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *eng
 void vgg16_free(struct vgg16 *vgg16) {
     if (vgg16 == NULL)
         return;
-    for (size_t l = 0; l < VGG16_CONVS; l++)
+    for (size_t l = 0; l < BACKBONE_CONVS; l++)
         if (vgg16->plans[l] != NULL)
             vgg16->engine->plan_free(vgg16->plans[l]);
     free(vgg16);

@@ -239,9 +239,9 @@ static void test_real_layers(void **state) {
     enum { MOST = 5 };
     size_t side = 32;
     char text[128];
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        struct conv_shape shape = {side, side, vgg16_layers[l].channels, vgg16_layers[l].kernels,
-                                   vgg16_layers[l].pool};
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        struct conv_shape shape = {side, side, backbone_layers[l].channels, backbone_layers[l].kernels,
+                                   backbone_layers[l].pool};
         struct layer layer = layer_make(&rng, shape, MOST);
         size_t one = out_count(&shape);
         run(&conv_reference, &shape, 1, layer.in, layer.kernel, layer.bias, layer.want);

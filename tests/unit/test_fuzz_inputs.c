@@ -6,8 +6,8 @@
  * crashes, h5_open() has seen to it that the process says so in one line and exits with 1: no case may end by
  * a signal. Such endings are counted and must stay rare; what the sanitizers find in our code fails the test.
  */
+#include "common/idx.h"
 #include "common/log.h"
-#include "extract/idx.h"
 #include "tests/unit/cache_fixture.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
 /* test_idx: IDX files plain and gzipped, whole, cut short at every length, with headers that lie, damaged. */
-#include "extract/idx.h"
+#include "common/idx.h"
 #include "tests/unit/unit.h"
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* test_preprocess: the three modes against their constants, for every gray value. */
-#include "extract/preprocess.h"
+#include "common/preprocess.h"
 #include "tests/unit/compare.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/unit.h"

@@ -2,8 +2,8 @@
  * size with the same bits, and buffers to the byte. */
 #include "common/blas.h"
 #include "common/mem.h"
+#include "common/weights.h"
 #include "extract/vgg16.h"
-#include "extract/weights.h"
 #include "tests/unit/compare.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/unit.h"
@@ -21,8 +21,8 @@ static int prepare(void **state) {
     unit_rng(&rng, "test_vgg16");
     if (weights_load(&weights, "random:3") != STATUS_OK)
         return 1;
-    for (size_t l = 0; l < VGG16_CONVS; l++) /* biases that matter */
-        for (size_t k = 0; k < vgg16_layers[l].kernels; k++)
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) /* biases that matter */
+        for (size_t k = 0; k < backbone_layers[l].kernels; k++)
             weights.tensors.bias[l][k] = (float)(0.1 * rng_normal(&rng));
     for (int n = 0; n < IMAGES; n++)
         for (int i = 0; i < SIZE * SIZE; i++) /* noise, a black one, a white one, and some with margins */
@@ -42,14 +42,14 @@ static int cleanup(void **state) {
 static void test_table(void **state) {
     (void)state;
     size_t parameters = 0, pools = 0, channels = 3;
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        const struct vgg16_layer *layer = &vgg16_layers[l];
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        const struct backbone_layer *layer = &backbone_layers[l];
         assert_int_equal(layer->channels, channels);
         channels = layer->kernels;
         parameters += 9 * layer->channels * layer->kernels + layer->kernels;
         char name[16];
         size_t first = l;
-        while (first > 0 && !vgg16_layers[first - 1].pool)
+        while (first > 0 && !backbone_layers[first - 1].pool)
             first--;
         snprintf(name, sizeof name, "block%zu_conv%zu", pools + 1, l - first + 1);
         assert_string_equal(layer->name, name);
@@ -57,8 +57,8 @@ static void test_table(void **state) {
     }
     assert_int_equal(parameters, 14714688); /* design.md, section 1 */
     assert_int_equal(pools, 5);
-    assert_int_equal(channels, VGG16_FEATURE_CHANNELS);
-    assert_true(vgg16_layers[VGG16_CONVS - 1].pool);
+    assert_int_equal(channels, BACKBONE_FEATURE_CHANNELS);
+    assert_true(backbone_layers[BACKBONE_CONVS - 1].pool);
 }
 
 static void test_dim(void **state) {
@@ -66,7 +66,7 @@ static void test_dim(void **state) {
     static const size_t cases[][2] = {{32, 512},  {56, 512},  {63, 512},    {64, 2048},
                                       {75, 2048}, {96, 4608}, {224, 25088}, {4096, 8388608}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(vgg16_dim(cases[i][0]), cases[i][1]);
+        assert_int_equal(backbone_dim(cases[i][0]), cases[i][1]);
         size_t side = cases[i][0]; /* five halvings, rounded down each time, are one division by 32 */
         for (int pool = 0; pool < 5; pool++)
             side /= 2;
@@ -146,7 +146,7 @@ static void test_no_memory(void **state) {
         assert_int_equal(status, STATUS_NO_MEMORY);
         assert_null(vgg16);
     }
-    assert_int_equal(n, 2 * VGG16_CONVS + 1);
+    assert_int_equal(n, 2 * BACKBONE_CONVS + 1);
     vgg16_free(vgg16);
 }
 

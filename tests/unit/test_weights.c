@@ -3,7 +3,7 @@
  * others). */
 #include "common/h5.h"
 #include "common/mem.h"
-#include "extract/weights.h"
+#include "common/weights.h"
 #include "tests/unit/unit.h"
 
 #include <math.h>
@@ -36,8 +36,8 @@ static void test_spec(void **state) {
 
 static bool same(const struct weights *a, const struct weights *b) {
     bool equal = true;
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        const struct vgg16_layer *layer = &vgg16_layers[l];
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        const struct backbone_layer *layer = &backbone_layers[l];
         equal =
             equal &&
             memcmp(a->tensors.kernel[l], b->tensors.kernel[l], 36 * layer->channels * layer->kernels) == 0 &&
@@ -56,16 +56,16 @@ static void test_random(void **state) {
     assert_true(same(&a, &b));
     assert_string_equal(a.sha256, b.sha256);
     assert_string_equal(a.source, "random:7");
-    for (size_t l = 0; l < VGG16_CONVS; l++) { /* He's deviation, mean 0, and zero biases */
-        size_t count = 9 * vgg16_layers[l].channels * vgg16_layers[l].kernels;
-        double sum = 0, squares = 0, wanted = 2.0 / (9.0 * (double)vgg16_layers[l].channels);
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) { /* He's deviation, mean 0, and zero biases */
+        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+        double sum = 0, squares = 0, wanted = 2.0 / (9.0 * (double)backbone_layers[l].channels);
         for (size_t i = 0; i < count; i++) {
             sum += (double)a.tensors.kernel[l][i];
             squares += (double)a.tensors.kernel[l][i] * (double)a.tensors.kernel[l][i];
         }
         assert_true(fabs(sum / (double)count) < 6 * sqrt(wanted / (double)count));
         assert_true(fabs(squares / (double)count / wanted - 1) < 6 * sqrt(2.0 / (double)count));
-        for (size_t k = 0; k < vgg16_layers[l].kernels; k++)
+        for (size_t k = 0; k < backbone_layers[l].kernels; k++)
             assert_true(a.tensors.bias[l][k] == 0);
     }
     weights_free(&b);
@@ -84,7 +84,7 @@ static void test_no_memory(void **state) {
         mem_test_fail_at(n);
         assert_fails(weights_load(&weights, "random"), STATUS_NO_MEMORY, "random weights");
         mem_test_fail_at(0);
-        for (size_t l = 0; l < VGG16_CONVS; l++)
+        for (size_t l = 0; l < BACKBONE_CONVS; l++)
             assert_true(weights.tensors.kernel[l] == NULL && weights.tensors.bias[l] == NULL);
     }
 }
@@ -132,7 +132,7 @@ static hid_t write_download(const char *path, size_t convs, const hsize_t *first
             h5_close(&group);
             continue;
         }
-        const struct vgg16_layer *layer = &vgg16_layers[conv];
+        const struct backbone_layer *layer = &backbone_layers[conv];
         char names[2][64];
         snprintf(names[0], 64, "%s_W_1:0", layer_names[l]);
         snprintf(names[1], 64, "%s_b_1:0", layer_names[l]);
@@ -163,8 +163,8 @@ static hid_t write_download(const char *path, size_t convs, const hsize_t *first
 static void assert_download(const char *path, char sha256[DIGEST_HEX_SIZE]) {
     struct weights weights;
     assert_ok(weights_load(&weights, path));
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        size_t C = vgg16_layers[l].channels, K = vgg16_layers[l].kernels, nonzero = 0;
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        size_t C = backbone_layers[l].channels, K = backbone_layers[l].kernels, nonzero = 0;
         const float *kernel = weights.tensors.kernel[l], *bias = weights.tensors.bias[l];
         for (size_t i = 0; i < 9 * C * K; i++)
             nonzero += kernel[i] != 0;
@@ -185,10 +185,10 @@ static void assert_download(const char *path, char sha256[DIGEST_HEX_SIZE]) {
 static void link_all(hid_t file, const char *kernel_format, const char *bias_format, bool by_number) {
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
-    for (size_t l = 0; l < VGG16_CONVS; l++)
+    for (size_t l = 0; l < BACKBONE_CONVS; l++)
         for (int i = 0; i < 2; i++) {
             char from[128], to[128], number[16] = "";
-            const char *name = vgg16_layers[l].name;
+            const char *name = backbone_layers[l].name;
             snprintf(from, sizeof from, "/%s/%s_%c_1:0", name, name, i == 0 ? 'W' : 'b');
             if (l > 0)
                 snprintf(number, sizeof number, "_%zu", l);
@@ -233,7 +233,7 @@ static void test_layouts(void **state) {
     (void)state;
     char sha256[DIGEST_HEX_SIZE] = "", path[512];
     snprintf(path, sizeof path, "%s", unit_path("weights.h5"));
-    hid_t file = write_download(path, VGG16_CONVS, NULL, false);
+    hid_t file = write_download(path, BACKBONE_CONVS, NULL, false);
     assert_ok(h5_close_written(&file));
     assert_download(path, sha256);
     assert_ok(h5_open(&file, path, true)); /* Keras 2 below /model_weights: a whole model */
@@ -281,7 +281,7 @@ static void test_cut_short(void **state) {
     file = write_download(path, 0, NULL, true);
     assert_ok(h5_close_written(&file));
     assert_fails(weights_load(&weights, path), STATUS_FORMAT, "block1_conv1");
-    for (size_t l = 0; l < VGG16_CONVS; l++)
+    for (size_t l = 0; l < BACKBONE_CONVS; l++)
         assert_null(weights.tensors.kernel[l]);
     file = write_download(path, 2, NULL, false); /* the bytes cut short: a broken download */
     assert_ok(h5_close_written(&file));

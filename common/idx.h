@@ -3,8 +3,8 @@
  *
  * Format (all numbers big-endian): u16 0, u8 type (8: unsigned byte), u8 rank, u32 dims[rank], then the
  * bytes. Images are rank 3 (magic 2051): count, rows, columns. Labels are rank 1 (magic 2049): count. */
-#ifndef EXTRACT_IDX_H
-#define EXTRACT_IDX_H
+#ifndef COMMON_IDX_H
+#define COMMON_IDX_H
 
 #include "common/digest.h"
 #include "common/status.h"

@@ -1,5 +1,5 @@
 /* idx: MNIST's IDX files, plain or gzipped, read from front to back. */
-#include "extract/idx.h"
+#include "common/idx.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,15 +1,15 @@
 /* weights: the 26 tensors of the backbone, from a Keras HDF5 file in any of its layouts, or drawn from a
  * seed. */
-#ifndef EXTRACT_WEIGHTS_H
-#define EXTRACT_WEIGHTS_H
+#ifndef COMMON_WEIGHTS_H
+#define COMMON_WEIGHTS_H
 
+#include "common/backbone.h"
 #include "common/cache.h"
 #include "common/digest.h"
 #include "common/status.h"
-#include "extract/vgg16.h"
 
 struct weights {
-    struct vgg16_tensors tensors;
+    struct backbone_tensors tensors;
     char sha256[DIGEST_HEX_SIZE]; /* over kernel and bias of each layer in order, float32 little-endian,
                                      [3][3][C][K] */
     char source[CACHE_SOURCE];    /* the file's name without its folders, or "random:SEED" */

@@ -1,5 +1,5 @@
 /* preprocess: from gray bytes to what the network's first layer takes. */
-#include "extract/preprocess.h"
+#include "common/preprocess.h"
 
 const char *const preprocess_names[PREPROCESS_MODES] = {
     [PREPROCESS_RESCALE] = "rescale",

@@ -3,7 +3,7 @@
  * A file is read in two steps. First the names of all its weights are listed in the model's order, as Keras
  * lists them; only this step knows the layouts. Then the first 26 are opened, checked against the shapes of
  * the network, and read. */
-#include "extract/weights.h"
+#include "common/weights.h"
 #include "common/h5.h"
 #include "common/mem.h"
 #include "common/rng.h"
@@ -85,7 +85,7 @@ static enum status list_legacy(hid_t file, const char *root, struct path_list *l
 /* Keras 3's layout: the k-th layer of a class stands in layers/CLASS_k, its weights in vars/0, vars/1. */
 static enum status list_keras3(hid_t file, const char *layers, struct path_list *list) {
     enum status status = STATUS_OK;
-    for (size_t l = 0; l < VGG16_CONVS && status == STATUS_OK; l++) {
+    for (size_t l = 0; l < BACKBONE_CONVS && status == STATUS_OK; l++) {
         char layer[64];
         snprintf(layer, sizeof layer, l == 0 ? "conv2d" : "conv2d_%zu", l);
         for (int v = 0; v < 2 && status == STATUS_OK; v++) {
@@ -212,8 +212,8 @@ static enum status load_file(struct weights *weights, const char *path) {
                             path);
     if (status == STATUS_OK)
         status = list_weights(file, path, &list);
-    for (size_t l = 0; l < VGG16_CONVS && status == STATUS_OK; l++) {
-        const struct vgg16_layer *layer = &vgg16_layers[l];
+    for (size_t l = 0; l < BACKBONE_CONVS && status == STATUS_OK; l++) {
+        const struct backbone_layer *layer = &backbone_layers[l];
         hsize_t kernel[] = {3, 3, layer->channels, layer->kernels}, bias[] = {layer->kernels};
         if (list.count < 2 * l + 2) {
             status = status_set(STATUS_FORMAT,
@@ -239,12 +239,12 @@ static enum status draw_random(struct weights *weights, uint64_t seed) {
     bool failed = false;
     snprintf(weights->source, sizeof weights->source, "random:%llu", (unsigned long long)seed);
 #pragma omp parallel for schedule(dynamic, 1) reduction(|| : failed)
-    for (size_t i = 0; i < VGG16_CONVS; i++) {
-        size_t l = VGG16_CONVS - 1 - i; /* the large ones first */
-        size_t count = 9 * vgg16_layers[l].channels * vgg16_layers[l].kernels;
-        double deviation = sqrt(2.0 / (9.0 * (double)vgg16_layers[l].channels));
+    for (size_t i = 0; i < BACKBONE_CONVS; i++) {
+        size_t l = BACKBONE_CONVS - 1 - i; /* the large ones first */
+        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+        double deviation = sqrt(2.0 / (9.0 * (double)backbone_layers[l].channels));
         float *kernel = weights->tensors.kernel[l] = mem_alloc(count, sizeof *kernel);
-        float *bias = weights->tensors.bias[l] = mem_alloc(vgg16_layers[l].kernels, sizeof *bias);
+        float *bias = weights->tensors.bias[l] = mem_alloc(backbone_layers[l].kernels, sizeof *bias);
         if (kernel == NULL || bias == NULL) {
             failed = true;
             continue;
@@ -253,7 +253,7 @@ static enum status draw_random(struct weights *weights, uint64_t seed) {
         rng_init(&rng, seed, l);
         for (size_t j = 0; j < count; j++)
             kernel[j] = (float)(deviation * rng_normal(&rng));
-        memset(bias, 0, vgg16_layers[l].kernels * sizeof *bias);
+        memset(bias, 0, backbone_layers[l].kernels * sizeof *bias);
     }
     return failed ? status_set_no_memory(sizeof(float) << 21, "random weights") : STATUS_OK;
 }
@@ -279,10 +279,10 @@ static enum status compute_digest(struct weights *weights) {
     enum status status = digest_begin(&digest);
     if (status != STATUS_OK)
         return status;
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
-        size_t kernels = vgg16_layers[l].kernels;
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        size_t kernels = backbone_layers[l].kernels;
         digest_update(digest, weights->tensors.kernel[l],
-                      9 * vgg16_layers[l].channels * kernels * sizeof(float));
+                      9 * backbone_layers[l].channels * kernels * sizeof(float));
         digest_update(digest, weights->tensors.bias[l], kernels * sizeof(float));
     }
     digest_final(digest, weights->sha256);
@@ -306,7 +306,7 @@ enum status weights_load(struct weights *weights, const char *spec) {
 }
 
 void weights_free(struct weights *weights) {
-    for (size_t l = 0; l < VGG16_CONVS; l++) {
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         mem_free(weights->tensors.kernel[l]);
         mem_free(weights->tensors.bias[l]);
     }

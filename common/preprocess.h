@@ -6,8 +6,8 @@
  *   torch    (x / 255 - mean) / deviation, in RGB      what torchvision's weights were trained with
  *
  * (keras.applications.imagenet_utils.preprocess_input; the gray value stands in all three channels.) */
-#ifndef EXTRACT_PREPROCESS_H
-#define EXTRACT_PREPROCESS_H
+#ifndef COMMON_PREPROCESS_H
+#define COMMON_PREPROCESS_H
 
 #include <stddef.h>
 #include <stdint.h>
