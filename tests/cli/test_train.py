@@ -109,7 +109,7 @@ class Train(unittest.TestCase):
                 ("--schedule is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--schedule=cosine", "features.h5"),
                 ("--early-stopping=0", "--early-stopping=0", "features.h5"),
                 ("needs validation rows", "--early-stopping=3", "--validation-split=0", "features.h5"),
-                ("--tolerance goes with", "--tolerance=1e-3", "features.h5"),
+                ("--tolerance is of no use with --optimizer=adam", "--tolerance=1e-3", "features.h5"),
                 ("--tolerance=0", "--optimizer=lbfgs", "--tolerance=0", "features.h5"),
                 ("needs a --momentum", "--optimizer=sgd", "--nesterov", "features.h5"),
                 ("--l2=-1", "--l2=-1", "features.h5"),

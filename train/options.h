@@ -1,0 +1,36 @@
+/* options: the command line of `train`: reads it, checks that it makes sense, and says what is wrong with it.
+ * It does nothing else. */
+#ifndef TRAIN_OPTIONS_H
+#define TRAIN_OPTIONS_H
+
+#include "common/log.h"
+#include "train/export.h"
+#include "train/fit.h"
+#include <stdbool.h>
+
+/* What a run is for. */
+enum options_mode { OPTIONS_FIT, OPTIONS_EVALUATE, OPTIONS_PREDICT, OPTIONS_EXPORT, OPTIONS_MODES };
+
+enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for each long option */
+
+/* The command line; strings are argv's own. What was not given has its default, files are NULL. */
+struct options {
+    enum options_mode mode;
+    const char *cache, *output, *history, *logdir, *json;
+    const char *head; /* of --evaluate and --predict */
+    enum export_format export;
+    struct fit_options fit; /* but for class_weights, which need the rows */
+    double validation_split, tolerance;
+    size_t histogram_freq; /* 0: no histograms */
+    bool standardize, balanced;
+    enum log_level level;
+    bool given[OPTIONS_KEYS]; /* by argp's key */
+};
+
+/* Fills *options, or exits: with 0 after --help and --version, with CLI_EXIT_USAGE when the line is wrong. */
+void options_parse(struct options *options, int argc, char *argv[]);
+
+/* "none", "balanced": --class-weights. */
+extern const char *const options_weight_names[2];
+
+#endif

@@ -1,0 +1,14 @@
+/* run: the jobs of `train`, one for each mode of the command line. */
+#ifndef TRAIN_RUN_H
+#define TRAIN_RUN_H
+
+#include "train/session.h"
+
+/* Each does its job with the session's open cache, prints results and writes files. What went wrong is told
+ * by the status and its message. */
+enum status run_fit(struct session *session);
+enum status run_evaluate(struct session *session);
+enum status run_predict(struct session *session);
+enum status run_export(struct session *session);
+
+#endif

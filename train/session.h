@@ -1,0 +1,43 @@
+/* session: what the jobs of `train` have in common: the cache, its rows, the head, and how it fares on them.
+ */
+#ifndef TRAIN_SESSION_H
+#define TRAIN_SESSION_H
+
+#include "common/cache.h"
+#include "common/output.h"
+#include "train/data.h"
+#include "train/head.h"
+#include "train/options.h"
+#include "train/record.h"
+#include <stdio.h>
+
+/* All zero: nothing open. */
+struct session {
+    const struct options *options;
+    const struct kernels *kernels;
+    struct cache *cache;
+    const struct cache_info *info;
+    struct data_split data[CACHE_SPLITS];
+    struct head head;
+    FILE *report; /* for people: standard output, or standard error when a program reads that */
+};
+
+/* Opens the cache, which must be complete. What went wrong is told by the status; session_close() follows in
+ * any case. */
+enum status session_open(struct session *session_ret, const struct options *options);
+void session_close(struct session *session);
+
+/* Reads and verifies all rows, or the training rows once more. STATUS_INTERRUPTED after a signal. */
+enum status session_load(struct session *session);
+enum status session_reload_train(struct session *session);
+
+/* Measures the head on all training rows and on the test rows, into results->train and ->test, `penalty`
+ * added to the losses; prints both, results->validation when it has rows, and the confusion on the test rows.
+ * fit_count: training rows that were fitted, 0 when unknown. */
+enum status session_evaluate(struct session *session, double penalty, size_t fit_count,
+                             struct record_results *results);
+
+/* Writes the JSON of a run and publishes it. */
+enum status session_write_json(struct output *output, const struct record_results *results);
+
+#endif
