@@ -63,18 +63,30 @@ enum status evaluate_run(const struct head *head, struct data_rows rows, double 
     }
     for (int t = 0; t < threads; t++)
         head_clear_parts(head, scratch + (size_t)t * scratch_count);
+    for (size_t at = 0; at < rows.count && status == STATUS_OK;) {
+        struct data_rows window;
+        status = data_window(rows, at, SIZE_MAX, &window);
+        if (status != STATUS_OK)
+            break;
+        if (window.count < rows.count - at) /* blocks begin at the same rows, whatever a window holds */
+            window.count -= window.count % head->block_rows;
+        size_t first_block = at / head->block_rows;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t b = 0; b < block_count; b++) {
-        if (interrupt_signal())
-            continue;
-        size_t first = b * head->block_rows;
-        size_t count = rows.count - first < head->block_rows ? rows.count - first : head->block_rows;
-        uint16_t local[HEAD_BLOCK_MAX];
-        evaluate_block(head, rows, first, count, scratch + (size_t)omp_get_thread_num() * scratch_count,
-                       predicted != NULL ? predicted + first : local,
-                       probabilities != NULL ? probabilities + first * head->classes : NULL, &losses[b],
-                       &correct[b]);
+        for (size_t first = 0; first < window.count; first += head->block_rows) {
+            if (interrupt_signal())
+                continue;
+            size_t left = window.count - first, b = first_block + first / head->block_rows;
+            uint16_t local[HEAD_BLOCK_MAX];
+            evaluate_block(head, window, first, left < head->block_rows ? left : head->block_rows,
+                           scratch + (size_t)omp_get_thread_num() * scratch_count,
+                           predicted != NULL ? predicted + at + first : local,
+                           probabilities != NULL ? probabilities + (at + first) * head->classes : NULL,
+                           &losses[b], &correct[b]);
+        }
+        at += window.count;
     }
+    if (status != STATUS_OK)
+        goto out;
     if (interrupt_signal())
         status = status_set(STATUS_INTERRUPTED, "interrupted during the evaluation");
     else

@@ -16,7 +16,7 @@ struct evaluate_result {
 
 /* Evaluates rows.count rows with up to `threads` threads; the result does not depend on how many.
  * predicted[count] and probabilities[count][classes] are filled unless NULL. rows.dim is the head's, labels
- * are below head->classes. STATUS_NO_MEMORY; STATUS_INTERRUPTED after a signal. */
+ * are below head->classes. STATUS_NO_MEMORY; STATUS_INTERRUPTED after a signal; what data_window() says. */
 enum status evaluate_run(const struct head *head, struct data_rows rows, double l2, int threads,
                          uint16_t *predicted, float *probabilities, struct evaluate_result *result_ret);
 
@@ -26,8 +26,9 @@ enum status evaluate_run(const struct head *head, struct data_rows rows, double 
  * head_clear_parts(). */
 size_t evaluate_scratch_count(const struct head *head);
 
-/* Rows first..first+count-1, count <= head->block_rows, on the calling thread: *loss_ret is the sum of their
- * cross entropies, *correct_ret how many are right; predicted[count]; probabilities[count][classes] or NULL.
+/* Rows first..first+count-1, in memory, count <= head->block_rows, on the calling thread: *loss_ret is the
+ * sum of their cross entropies, *correct_ret how many are right; predicted[count];
+ * probabilities[count][classes] or NULL.
  */
 void evaluate_block(const struct head *head, struct data_rows rows, size_t first, size_t count,
                     float *scratch, uint16_t *predicted, float *probabilities, double *loss_ret,

@@ -1,233 +1,205 @@
-/* fit: trains a head as keras.Model.fit() does. */
+/* fit: trains heads as keras.Model.fit() does. */
 #include "train/fit.h"
 #include "common/interrupt.h"
 #include "common/mem.h"
 #include "common/progress.h"
-#include "common/rng.h"
-#include "train/barrier.h"
 #include "train/evaluate.h"
-#include "train/patience.h"
+#include "train/learner.h"
 
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* What the threads of an epoch share. `turn` alternates from block to block: a thread may write the parts of
- * the next block while another still reads those of this one, and one barrier per block is enough. */
+/* Everything of a fit but the heads. */
 struct team {
-    struct head *head;
-    struct data_rows train, validation;
     const struct fit_options *options;
-    struct barrier barrier;
-    struct optim kernel_optim, bias_optim;
-    size_t step;                        /* optimizer steps made before this epoch */
-    uint32_t *order;                    /* [train.count] */
-    float *parts[2];                    /* [turn][piece][block row][column] */
-    double penalty[2][HEAD_PIECES_MAX]; /* [turn][piece]: sums of squares of the kernel */
-    int stop[2];                        /* [turn]: a signal came */
-    float *gradient;                    /* like the kernel */
-    float *bias_gradient;               /* [column] */
-    float *scratch;                     /* [thread][scratch_count] */
+    struct fit_head *heads;
+    size_t head_count;
+    struct learner *learners; /* [head] */
+    struct learner **active;  /* [active_count]: those that neither diverged nor stopped early */
+    size_t active_count;
+    struct learner_crew *crews; /* [threads] */
+    float *parts;               /* [crew][2][head_parts] */
+    float *scratch;             /* [thread][scratch_count] */
     size_t scratch_count;
-    size_t block_count; /* of validation, with a sum each */
-    double *block_losses;
-    size_t *block_correct;
-    double loss; /* of the epoch so far, summed over rows */
-    size_t correct;
+    struct data_rows train, validation;
+    struct shuffle shuffle;
+    size_t step;           /* optimizer steps made */
+    size_t block_count;    /* of validation, with a sum each for each head */
+    double *block_losses;  /* [head][block] */
+    size_t *block_correct; /* [head][block] */
 };
 
-/* The rows of a block. */
-struct block {
-    size_t first, count; /* in the order */
-    size_t batch_count;  /* rows of its batch */
-    bool opens, closes;  /* it is the first, the last block of its batch */
-    const float *rows[HEAD_BLOCK_MAX];
-};
-
-/* The block that begins at `first` of the order; false at the end. rows[] is filled to the end with repeats,
- * so that a longer block before it can prefetch it. */
-static bool block_at(const struct team *team, size_t first, struct block *block) {
-    size_t total = team->train.count, batch = team->options->batch_size;
-    if (first >= total)
-        return false;
-    size_t batch_first = first / batch * batch;
-    size_t batch_end = total - batch_first < batch ? total : batch_first + batch;
-    size_t left = batch_end - first, room = team->head->block_rows;
-    block->first = first;
-    block->count = left < room ? left : room;
-    block->batch_count = batch_end - batch_first;
-    block->opens = first == batch_first;
-    block->closes = first + block->count == batch_end;
-    for (size_t r = 0; r < block->count; r++)
-        block->rows[r] = team->train.features + team->order[first + r] * team->train.stride;
-    for (size_t r = block->count; r < room && r < batch; r++)
-        block->rows[r] = block->rows[block->count - 1];
-    return true;
-}
-
-/* error[r][c] = (p[r][c] - (c == label of r)) / batch_count, the slope of the mean cross entropy by the
- * logits. Every thread computes it for itself: that is cheaper than to wait for another. */
-static void block_error(struct team *team, const struct block *block, int turn, bool counts, float *error) {
-    const struct head *head = team->head;
-    uint16_t labels[HEAD_BLOCK_MAX], predicted[HEAD_BLOCK_MAX];
-    for (size_t r = 0; r < block->count; r++)
-        labels[r] = team->train.labels[team->order[block->first + r]];
-    float scale = 1.0f / (float)block->batch_count;
-    const float *weights = team->options->class_weights;
-    const float *parts = team->parts[turn];
-    size_t part_stride = head->block_rows * head->columns;
-    double loss = 0;
-    if (weights == NULL) {
-        loss = head->kernels->softmax(parts, head->piece_count, part_stride, block->count, head->columns,
-                                      labels, scale, error, predicted);
-        for (size_t r = 0; r < block->count; r++)
-            error[r * head->columns + labels[r]] -= scale;
-    } else {
-        for (size_t r = 0; r < block->count; r++) {
-            size_t at = r * head->columns;
-            float weight = weights[labels[r]];
-            loss += (double)weight * head->kernels->softmax(parts + at, head->piece_count, part_stride, 1,
-                                                            head->columns, &labels[r], scale * weight,
-                                                            error + at, &predicted[r]);
-            error[at + labels[r]] -= scale * weight;
-        }
-    }
-    if (!counts)
-        return;
-    team->loss += loss;
-    for (size_t r = 0; r < block->count; r++)
-        team->correct += predicted[r] == labels[r];
-    if (block->opens && team->options->optim.l2 > 0) {
-        double squares = 0;
-        for (size_t piece = 0; piece < head->piece_count; piece++)
-            squares += team->penalty[turn][piece];
-        team->loss += team->options->optim.l2 * squares * (double)block->batch_count;
-    }
-}
-
-/* Steps the weights of pieces piece..end-1, and the bias with piece 0. */
-static void update(struct team *team, size_t step, size_t piece, size_t end) {
-    struct head *head = team->head;
-    size_t offset = head_piece_offset(head, piece);
-    optim_step(&team->kernel_optim, head->kernels, step, offset, head_piece_offset(head, end) - offset, true,
-               team->gradient, head->kernel);
-    if (piece == 0)
-        optim_step(&team->bias_optim, head->kernels, step, 0, head->columns, false, team->bias_gradient,
-                   head->bias);
-}
-
-/* One thread's share of the training of an epoch; false when a signal came. */
-static bool train_share(struct team *team, size_t thread, size_t threads) {
-    const struct head *head = team->head;
-    size_t piece_begin = head->piece_count * thread / threads;
-    size_t piece_end = head->piece_count * (thread + 1) / threads;
-    size_t part_stride = head->block_rows * head->columns;
-    float *error = team->scratch + thread * team->scratch_count + head_parts(head);
-    struct block blocks[2];
-    size_t step = team->step;
-    bool more = block_at(team, 0, &blocks[0]);
-    for (int turn = 0; more; turn ^= 1) {
-        struct block *block = &blocks[turn], *next = &blocks[!turn];
-        more = block_at(team, block->first + block->count, next);
-        const float *const *next_rows = more ? next->rows : NULL;
-        for (size_t piece = piece_begin; piece < piece_end; piece++) {
-            head_forward_piece(head, piece, block->rows, next_rows, block->count,
-                               team->parts[turn] + piece * part_stride);
-            if (block->opens && team->options->optim.l2 > 0)
-                team->penalty[turn][piece] = head_square_sum_piece(head, piece);
-        }
-        if (thread == 0)
-            team->stop[turn] = interrupt_signal();
-        barrier_wait(&team->barrier, (unsigned)threads);
-        if (team->stop[turn])
-            return false;
-        block_error(team, block, turn, thread == 0, error);
-        for (size_t piece = piece_begin; piece < piece_end; piece++)
-            head_gradient_piece(head, piece, block->rows, next_rows, block->count, error, team->gradient,
-                                !block->opens);
-        if (piece_begin == 0 && piece_end > 0)
-            head->kernels->column_sum(block->count, head->columns, error, team->bias_gradient, !block->opens);
-        if (block->closes) {
-            step++;
-            if (piece_begin < piece_end)
-                update(team, step, piece_begin, piece_end);
-        }
-    }
-    if (thread == 0)
-        team->step = step;
-    return true;
-}
-
-static void validate_share(struct team *team, size_t thread, size_t threads) {
-    const struct head *head = team->head;
-    float *scratch = team->scratch + thread * team->scratch_count;
-    uint16_t predicted[HEAD_BLOCK_MAX];
-    size_t end = team->block_count * (thread + 1) / threads;
-    for (size_t b = team->block_count * thread / threads; b < end; b++) {
-        size_t first = b * head->block_rows, left = team->validation.count - first;
-        evaluate_block(head, team->validation, first, left < head->block_rows ? left : head->block_rows,
-                       scratch, predicted, NULL, &team->block_losses[b], &team->block_correct[b]);
-    }
-}
-
-static void run_epoch(struct team *team, int threads) {
-    team->loss = 0;
-    team->correct = 0;
-#pragma omp parallel num_threads(threads) default(none) shared(team)
-    {
-        size_t thread = (size_t)omp_get_thread_num(), count = (size_t)omp_get_num_threads();
-        unsigned before = kernels_flush_begin();
-        if (train_share(team, thread, count)) {
-            barrier_wait(&team->barrier, (unsigned)count);
-            validate_share(team, thread, count);
-        }
-        kernels_flush_end(before);
-    }
-}
-
-static enum status team_create(struct team *team, int threads) {
-    const struct head *head = team->head;
-    size_t weights = head_weights(head), part_count = head_parts(head);
-    enum status status = optim_create(&team->kernel_optim, &team->options->optim, weights);
-    if (status == STATUS_OK)
-        status = optim_create(&team->bias_optim, &team->options->optim, head->columns);
-    if (status != STATUS_OK)
-        return status;
+static enum status team_create(struct team *team) {
+    const struct fit_options *options = team->options;
+    const struct head *head = team->heads[0].head;
+    size_t threads = (size_t)options->threads, part_count = head_parts(head);
     team->scratch_count = evaluate_scratch_count(head);
     team->block_count = (team->validation.count + head->block_rows - 1) / head->block_rows;
-    team->order = mem_alloc(team->train.count, sizeof *team->order);
-    team->parts[0] = mem_alloc(part_count, sizeof(float));
-    team->parts[1] = mem_alloc(part_count, sizeof(float));
-    team->gradient = mem_alloc(weights, sizeof(float));
-    team->bias_gradient = mem_alloc(head->columns, sizeof(float));
-    team->scratch = mem_alloc((size_t)threads * team->scratch_count, sizeof(float));
-    team->block_losses = mem_alloc(team->block_count, sizeof *team->block_losses);
-    team->block_correct = mem_alloc(team->block_count, sizeof *team->block_correct);
-    if (!team->order || !team->parts[0] || !team->parts[1] || !team->gradient || !team->bias_gradient ||
-        !team->scratch || !team->block_losses || !team->block_correct)
-        return status_set_no_memory((weights + 2 * part_count) * sizeof(float), "training");
-    for (int i = 0; i < 2; i++)
-        head_clear_parts(head, team->parts[i]);
-    for (int t = 0; t < threads; t++)
-        head_clear_parts(head, team->scratch + (size_t)t * team->scratch_count);
-    return STATUS_OK;
+    team->learners = calloc(team->head_count, sizeof *team->learners);
+    team->active = calloc(team->head_count, sizeof *team->active);
+    team->crews = mem_alloc(threads, sizeof *team->crews);
+    team->parts = mem_alloc(threads * 2 * part_count, sizeof(float));
+    team->scratch = mem_alloc(threads * team->scratch_count, sizeof(float));
+    team->block_losses = mem_alloc(team->head_count * team->block_count, sizeof *team->block_losses);
+    team->block_correct = mem_alloc(team->head_count * team->block_count, sizeof *team->block_correct);
+    if (!team->learners || !team->active || !team->crews || !team->parts || !team->scratch ||
+        !team->block_losses || !team->block_correct)
+        return status_set_no_memory(threads * (2 * part_count + team->scratch_count) * sizeof(float), "traini"
+                                                                                                      "ng");
+    for (size_t t = 0; t < threads; t++) {
+        head_clear_parts(head, team->parts + 2 * t * part_count);
+        head_clear_parts(head, team->parts + (2 * t + 1) * part_count);
+        head_clear_parts(head, team->scratch + t * team->scratch_count);
+    }
+    enum status status =
+        shuffle_create(&team->shuffle, team->train, options->batch_size, options->seed, options->part_nbytes);
+    for (size_t h = 0; h < team->head_count && status == STATUS_OK; h++)
+        status =
+            learner_create(&team->learners[h], team->heads[h].head, &team->heads[h].optim, options->patience);
+    return status;
 }
 
 static void team_free(struct team *team) {
+    for (size_t h = 0; team->learners != NULL && h < team->head_count; h++)
+        learner_free(&team->learners[h]);
+    shuffle_free(&team->shuffle);
     mem_free(team->block_correct);
     mem_free(team->block_losses);
     mem_free(team->scratch);
-    mem_free(team->bias_gradient);
-    mem_free(team->gradient);
-    mem_free(team->parts[1]);
-    mem_free(team->parts[0]);
-    mem_free(team->order);
-    optim_free(&team->bias_optim);
-    optim_free(&team->kernel_optim);
+    mem_free(team->parts);
+    mem_free(team->crews);
+    free(team->active);
+    free(team->learners);
 }
 
-static enum status diverged(const struct team *team, const struct fit_epoch *epoch) {
+/* Divides threads and learners into crews: as many crews as there can be, so that few threads wait for each
+ * other. Returns the number of crews; *per_crew_ret is the number of threads of each. */
+static size_t make_crews(struct team *team, size_t *per_crew_ret) {
+    const struct head *head = team->heads[0].head;
+    size_t threads = (size_t)team->options->threads, part_count = head_parts(head);
+    size_t crews = threads < team->active_count ? threads : team->active_count;
+    size_t per_crew = threads / crews < head->piece_count ? threads / crews : head->piece_count;
+    for (size_t i = 0; i < crews; i++) {
+        size_t begin = team->active_count * i / crews, end = team->active_count * (i + 1) / crews;
+        team->crews[i] = (struct learner_crew){
+            .learners = team->active + begin,
+            .learner_count = end - begin,
+            .thread_count = per_crew,
+            .parts = {team->parts + 2 * i * part_count, team->parts + (2 * i + 1) * part_count}};
+    }
+    *per_crew_ret = per_crew;
+    return crews;
+}
+
+/* Takes the active heads through one part of an epoch. */
+static void run_part(struct team *team, const struct shuffle_part *part) {
+    size_t per_crew, crews = make_crews(team, &per_crew);
+    struct learner_work work = {.part = part,
+                                .batch_size = team->options->batch_size,
+                                .step = team->step,
+                                .class_weights = team->options->class_weights};
+#pragma omp parallel num_threads((int)(crews * per_crew)) default(none) shared(team, work)                   \
+    firstprivate(per_crew)
+    {
+        size_t thread = (size_t)omp_get_thread_num();
+        unsigned before = kernels_flush_begin();
+        learner_crew_run(&team->crews[thread / per_crew], thread % per_crew, &work,
+                         team->scratch + thread * team->scratch_count + head_parts(team->heads[0].head));
+        kernels_flush_end(before);
+    }
+    team->step += (part->count - 1) / work.batch_size + 1;
+}
+
+/* Measures the active heads on the validation rows, into the sums of blocks. */
+static enum status validate(struct team *team) {
+    size_t block_rows = team->heads[0].head->block_rows;
+    struct data_rows window;
+    for (size_t at = 0; at < team->validation.count; at += window.count) {
+        enum status status = data_window(team->validation, at, SIZE_MAX, &window);
+        if (status != STATUS_OK)
+            return status;
+        if (window.count < team->validation.count - at)
+            window.count -= window.count % block_rows;
+        size_t first_block = at / block_rows;
+#pragma omp parallel num_threads(team->options->threads) default(none) shared(team, window)                  \
+    firstprivate(block_rows, first_block)
+        {
+            uint16_t predicted[HEAD_BLOCK_MAX];
+            float *scratch = team->scratch + (size_t)omp_get_thread_num() * team->scratch_count;
+            unsigned before = kernels_flush_begin();
+#pragma omp for schedule(static)
+            for (size_t first = 0; first < window.count; first += block_rows) {
+                size_t left = window.count - first, count = left < block_rows ? left : block_rows;
+                for (size_t i = 0; i < team->active_count && !interrupt_signal(); i++) {
+                    size_t h = (size_t)(team->active[i] - team->learners);
+                    size_t b = h * team->block_count + first_block + first / block_rows;
+                    evaluate_block(team->heads[h].head, window, first, count, scratch, predicted, NULL,
+                                   &team->block_losses[b], &team->block_correct[b]);
+                }
+            }
+            kernels_flush_end(before);
+        }
+    }
+    return STATUS_OK;
+}
+
+static double rate_of(const struct team *team, const struct optim_settings *optim, size_t epoch) {
+    const struct fit_options *options = team->options;
+    return optim->rate * optim_scheduled(options->schedule, epoch, options->epochs, options->step_epochs,
+                                         options->step_factor);
+}
+
+/* One epoch of the active heads: training, then validation. */
+static enum status run_epoch(struct team *team, size_t epoch) {
+    struct shuffle_part part;
+    for (size_t i = 0; i < team->active_count; i++) {
+        struct learner *learner = team->active[i];
+        learner->loss = 0;
+        learner->correct = 0;
+        learner_set_rate(learner, rate_of(team, &team->heads[learner - team->learners].optim, epoch));
+    }
+    shuffle_begin(&team->shuffle, epoch);
+    enum status status = shuffle_next(&team->shuffle, &part);
+    while (status == STATUS_OK && part.count > 0 && !interrupt_signal()) {
+        run_part(team, &part);
+        status = shuffle_next(&team->shuffle, &part);
+    }
+    if (status == STATUS_OK && !interrupt_signal())
+        status = validate(team);
+    if (status == STATUS_OK && interrupt_signal())
+        status =
+            status_set(STATUS_INTERRUPTED, "interrupted in epoch %zu of %zu", epoch, team->options->epochs);
+    return status;
+}
+
+/* Writes the history of heads[h]; false when it diverged. */
+static bool note_epoch(struct team *team, size_t h, size_t number, double seconds) {
+    struct fit_head *head = &team->heads[h];
+    const struct learner *learner = &team->learners[h];
+    double rows = (double)team->train.count;
+    struct evaluate_result result = evaluate_total(
+        head->head, head->optim.l2, team->validation.count, team->block_count,
+        team->block_losses + h * team->block_count, team->block_correct + h * team->block_count);
+    struct fit_epoch *epoch = &head->history[number - 1];
+    *epoch = (struct fit_epoch){.epoch = number,
+                                .loss = learner->loss / rows,
+                                .accuracy = (double)learner->correct / rows,
+                                .val_loss = result.loss,
+                                .val_accuracy = result.accuracy,
+                                .seconds = seconds,
+                                .learning_rate = rate_of(team, &head->optim, number)};
+    bool finite = isfinite(epoch->loss) && (team->validation.count == 0 || isfinite(epoch->val_loss));
+    head->diverged = finite ? 0 : number;
+    head->done += finite;
+    return finite;
+}
+
+/* All heads diverged: because of the features, or the rate of the first. */
+static enum status diverged(const struct team *team) {
+    const struct fit_head *head = &team->heads[0];
     enum status status = data_check_finite(team->train, 0);
     if (status == STATUS_OK)
         status = data_check_finite(team->validation, team->train.count);
@@ -236,8 +208,31 @@ static enum status diverged(const struct team *team, const struct fit_epoch *epo
     return status_set(STATUS_NOT_FINITE,
                       "the %s is no longer a finite number in epoch %zu; try a smaller rate, as "
                       "--learning-rate=%g",
-                      isfinite(epoch->loss) ? "validation loss" : "loss", epoch->epoch,
-                      team->options->optim.rate / 10);
+                      isfinite(head->history[head->diverged - 1].loss) ? "validation loss" : "loss",
+                      head->diverged, head->optim.rate / 10);
+}
+
+/* After an epoch: history, listener, and who goes on. */
+static enum status end_epoch(struct team *team, size_t number, double seconds, fit_listener listener,
+                             void *context) {
+    size_t kept = 0;
+    for (size_t i = 0; i < team->active_count; i++) {
+        struct learner *learner = team->active[i];
+        size_t h = (size_t)(learner - team->learners);
+        if (!note_epoch(team, h, number, seconds))
+            continue;
+        const struct fit_epoch *epoch = &team->heads[h].history[number - 1];
+        enum status status = listener == NULL ? STATUS_OK : listener(context, h, epoch);
+        if (status != STATUS_OK)
+            return status;
+        if (!patience_over(&learner->patience, learner->head, epoch->val_loss))
+            team->active[kept++] = learner;
+    }
+    team->active_count = kept;
+    size_t lost = 0;
+    for (size_t h = 0; h < team->head_count; h++)
+        lost += team->heads[h].diverged > 0;
+    return lost == team->head_count ? diverged(team) : STATUS_OK;
 }
 
 enum status fit_balance(struct data_rows rows, size_t classes, float *weights) {
@@ -255,56 +250,37 @@ enum status fit_balance(struct data_rows rows, size_t classes, float *weights) {
     return STATUS_OK;
 }
 
+enum status fit_heads(struct fit_head heads[], size_t count, struct data_rows train,
+                      struct data_rows validation, const struct fit_options *options, fit_listener listener,
+                      void *context) {
+    assert(count > 0 && train.count > 0 && train.count <= UINT32_MAX && train.dim == heads[0].head->dim);
+    assert(options->batch_size > 0 && options->threads > 0);
+    struct team team = {
+        .options = options, .heads = heads, .head_count = count, .train = train, .validation = validation};
+    enum status status = team_create(&team);
+    for (size_t h = 0; h < count; h++) {
+        heads[h].done = heads[h].diverged = 0;
+        if (status == STATUS_OK)
+            team.active[team.active_count++] = &team.learners[h];
+    }
+    for (size_t epoch = 1; status == STATUS_OK && epoch <= options->epochs && team.active_count > 0;
+         epoch++) {
+        double begin = progress_clock();
+        status = run_epoch(&team, epoch);
+        if (status == STATUS_OK)
+            status = end_epoch(&team, epoch, progress_clock() - begin, listener, context);
+    }
+    for (size_t h = 0; h < count && status == STATUS_OK; h++)
+        patience_restore(&team.learners[h].patience, heads[h].head);
+    team_free(&team);
+    return status;
+}
+
 enum status fit_run(struct head *head, struct data_rows train, struct data_rows validation,
                     const struct fit_options *options, fit_listener listener, void *context,
                     struct fit_epoch *history, size_t *done_ret) {
-    assert(train.count > 0 && train.count <= UINT32_MAX && train.dim == head->dim);
-    assert(options->batch_size > 0 && options->threads > 0);
-    struct team team = {.head = head, .train = train, .validation = validation, .options = options};
-    int threads = options->threads < (int)head->piece_count ? options->threads : (int)head->piece_count;
-    struct patience patience = {0};
-    enum status status = team_create(&team, threads);
-    size_t done = 0;
-    if (status == STATUS_OK)
-        status = patience_create(&patience, options->patience, head);
-    while (status == STATUS_OK && done < options->epochs) {
-        struct fit_epoch *epoch = &history[done];
-        double begin = progress_clock();
-        struct rng rng;
-        rng_init(&rng, options->seed, done + 1);
-        rng_permutation(&rng, team.order, train.count);
-        double rate = options->optim.rate * optim_scheduled(options->schedule, done + 1, options->epochs,
-                                                            options->step_epochs, options->step_factor);
-        team.kernel_optim.settings.rate = team.bias_optim.settings.rate = rate;
-        run_epoch(&team, threads);
-        if (interrupt_signal()) {
-            status =
-                status_set(STATUS_INTERRUPTED, "interrupted in epoch %zu of %zu", done + 1, options->epochs);
-            break;
-        }
-        struct evaluate_result result =
-            evaluate_total(head, options->optim.l2, validation.count, team.block_count, team.block_losses,
-                           team.block_correct);
-        *epoch = (struct fit_epoch){.epoch = done + 1,
-                                    .loss = team.loss / (double)train.count,
-                                    .accuracy = (double)team.correct / (double)train.count,
-                                    .val_loss = result.loss,
-                                    .val_accuracy = result.accuracy,
-                                    .seconds = progress_clock() - begin,
-                                    .learning_rate = rate};
-        if (!isfinite(epoch->loss) || (validation.count > 0 && !isfinite(epoch->val_loss))) {
-            status = diverged(&team, epoch);
-            break;
-        }
-        done++;
-        if (listener != NULL)
-            status = listener(context, epoch);
-        if (status == STATUS_OK && patience_over(&patience, head, epoch->val_loss))
-            break;
-    }
-    patience_restore(&patience, head);
-    patience_free(&patience);
-    *done_ret = done;
-    team_free(&team);
+    struct fit_head one = {.head = head, .optim = options->optim, .history = history};
+    enum status status = fit_heads(&one, 1, train, validation, options, listener, context);
+    *done_ret = one.done;
     return status;
 }

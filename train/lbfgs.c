@@ -380,7 +380,7 @@ enum status lbfgs_run(struct head *head, struct data_rows train, struct data_row
                                            .learning_rate = NAN};
         begin = now;
         done++;
-        if (listener != NULL && (status = listener(context, &history[done - 1])) != STATUS_OK)
+        if (listener != NULL && (status = listener(context, 0, &history[done - 1])) != STATUS_OK)
             break;
         double norm = sqrt(dot(descent.pass.count, descent.slope, descent.slope));
         result.slope = first > 0 ? norm / first : 0;

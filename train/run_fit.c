@@ -66,7 +66,8 @@ struct listeners {
     const struct head *head;
 };
 
-static enum status on_epoch(void *context, const struct fit_epoch *epoch) {
+static enum status on_epoch(void *context, size_t which, const struct fit_epoch *epoch) {
+    (void)which;
     struct listeners *listeners = context;
     table_epochs_line(&listeners->table, epoch);
     progress_update(epoch->epoch);
@@ -86,7 +87,7 @@ static void tell_end(const struct lbfgs_result *end, double tolerance) {
 }
 
 /* Standardizes the training rows, in place: a second copy may not fit into memory. */
-static enum status standardize_rows(struct job *job) {
+static enum status standardize_job(struct job *job) {
     struct session *session = job->session;
     struct data_split *train = &session->data[CACHE_TRAIN];
     enum status status = standardize_measure(&job->standardize, job->fitted, job->fit.threads);
@@ -134,7 +135,7 @@ static enum status prepare(struct job *job) {
     job->fitted = data_slice(train, 0, fit_count);
     job->held = data_slice(train, fit_count, train->count - fit_count);
     if (options->standardize)
-        status = standardize_rows(job);
+        status = standardize_job(job);
     if (status == STATUS_OK && options->balanced)
         status = weigh_classes(job);
     return status;

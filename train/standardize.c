@@ -5,57 +5,83 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { COLUMNS = 64 }; /* features that one thread sums at a time */
 
-/* Features first..first+count-1: mean first, then the squares about it, so that nothing cancels. */
-static void measure_columns(struct standardize *standardize, struct data_rows rows, size_t first,
-                            size_t count) {
-    double sum[COLUMNS] = {0}, squares[COLUMNS] = {0}, rest[COLUMNS] = {0};
-    for (size_t r = 0; r < rows.count; r++)
-        for (size_t d = 0; d < count; d++)
-            sum[d] += (double)rows.features[r * rows.stride + first + d];
-    for (size_t d = 0; d < count; d++)
-        sum[d] /= (double)rows.count;
-    for (size_t r = 0; r < rows.count; r++) {
-        for (size_t d = 0; d < count; d++) {
-            double x = (double)rows.features[r * rows.stride + first + d] - sum[d];
-            rest[d] += x;
-            squares[d] += x * x;
+/* Adds the columns first..first+count-1 of a window to sums[], less `shift` and, if squared, once more as
+ * squares. */
+static void add_columns(struct data_rows window, size_t first, size_t count, const double *shift,
+                        double *sums, double *squares) {
+    for (size_t r = 0; r < window.count; r++) {
+        const float *row = window.features + r * window.stride;
+        for (size_t d = first; d < first + count; d++) {
+            double x = (double)row[d] - (shift != NULL ? shift[d] : 0);
+            sums[d] += x;
+            if (squares != NULL)
+                squares[d] += x * x;
         }
     }
-    for (size_t d = 0; d < count; d++) {
-        double n = (double)rows.count, mean = sum[d] + rest[d] / n;
-        double variance = squares[d] / n - (rest[d] / n) * (rest[d] / n);
-        double deviation = sqrt(variance > 0 || isnan(variance) ? variance : 0);
-        bool constant = deviation <= (double)FLT_EPSILON * fabs(mean) || deviation < 1e-30;
-        standardize->mean[first + d] = mean;
-        standardize->inverse[first + d] = constant ? 0 : 1 / deviation;
+}
+
+/* sums[dim] and, unless NULL, squares[dim] over all rows, added in their order. */
+static enum status sum_rows(struct data_rows rows, const double *shift, double *sums, double *squares,
+                            int threads) {
+    struct data_rows window;
+    for (size_t at = 0; at < rows.count; at += window.count) {
+        enum status status = data_window(rows, at, SIZE_MAX, &window);
+        if (status != STATUS_OK)
+            return status;
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t first = 0; first < rows.dim; first += COLUMNS)
+            add_columns(window, first, rows.dim - first < COLUMNS ? rows.dim - first : COLUMNS, shift, sums,
+                        squares);
     }
+    return STATUS_OK;
 }
 
 enum status standardize_measure(struct standardize *standardize_ret, struct data_rows rows, int threads) {
     assert(rows.count > 0);
-    struct standardize standardize = {.dim = rows.dim};
-    standardize.mean = mem_alloc(rows.dim, sizeof(double));
-    standardize.inverse = mem_alloc(rows.dim, sizeof(double));
-    if (standardize.mean == NULL || standardize.inverse == NULL) {
-        standardize_free(&standardize);
-        return status_set_no_memory(2 * rows.dim * sizeof(double), "means and deviations");
+    size_t dim = rows.dim;
+    double n = (double)rows.count;
+    struct standardize standardize = {.dim = dim, .mean = mem_alloc(dim, sizeof(double))};
+    standardize.inverse = mem_alloc(dim, sizeof(double)); /* the sums of squares, at first */
+    double *rest = mem_alloc(dim, sizeof(double));        /* of the values less their mean, all but 0 */
+    enum status status = STATUS_OK;
+    if (standardize.mean == NULL || standardize.inverse == NULL || rest == NULL) {
+        status = status_set_no_memory(3 * dim * sizeof(double), "means and deviations");
+        goto out;
     }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t first = 0; first < rows.dim; first += COLUMNS)
-        measure_columns(&standardize, rows, first, rows.dim - first < COLUMNS ? rows.dim - first : COLUMNS);
-    for (size_t d = 0; d < rows.dim; d++) {
-        if (!isfinite(standardize.mean[d]) || !isfinite(standardize.inverse[d])) {
-            standardize_free(&standardize);
-            return data_check_finite(rows, 0);
+    memset(standardize.mean, 0, dim * sizeof(double));
+    memset(standardize.inverse, 0, dim * sizeof(double));
+    memset(rest, 0, dim * sizeof(double));
+    status = sum_rows(rows, NULL, standardize.mean, NULL, threads);
+    for (size_t d = 0; d < dim; d++)
+        standardize.mean[d] /= n;
+    /* About the mean, so that nothing cancels. */
+    if (status == STATUS_OK)
+        status = sum_rows(rows, standardize.mean, rest, standardize.inverse, threads);
+    for (size_t d = 0; d < dim && status == STATUS_OK; d++) {
+        double mean = standardize.mean[d] + rest[d] / n;
+        double variance = standardize.inverse[d] / n - (rest[d] / n) * (rest[d] / n);
+        double deviation = sqrt(variance > 0 || isnan(variance) ? variance : 0);
+        bool constant = deviation <= (double)FLT_EPSILON * fabs(mean) || deviation < 1e-30;
+        standardize.mean[d] = mean;
+        standardize.inverse[d] = constant ? 0 : 1 / deviation;
+        standardize.constant_count += constant;
+        if (!isfinite(mean) || !isfinite(standardize.inverse[d])) {
+            status = data_check_finite(rows, 0);
+            break;
         }
-        standardize.constant_count += standardize.inverse[d] == 0;
     }
-    *standardize_ret = standardize;
-    return STATUS_OK;
+out:
+    mem_free(rest);
+    if (status == STATUS_OK)
+        *standardize_ret = standardize;
+    else
+        standardize_free(&standardize);
+    return status;
 }
 
 void standardize_free(struct standardize *standardize) {
@@ -64,14 +90,22 @@ void standardize_free(struct standardize *standardize) {
     *standardize = (struct standardize){0};
 }
 
-void standardize_apply(const struct standardize *standardize, struct data_split *data, int threads) {
-    assert(data->dim == standardize->dim);
+void standardize_rows(const struct standardize *standardize, float *features, size_t count, size_t stride,
+                      int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t r = 0; r < data->count; r++) {
-        float *row = data->features + r * data->stride;
-        for (size_t d = 0; d < data->dim; d++)
+    for (size_t r = 0; r < count; r++) {
+        float *row = features + r * stride;
+        for (size_t d = 0; d < standardize->dim; d++)
             row[d] = (float)(((double)row[d] - standardize->mean[d]) * standardize->inverse[d]);
     }
+}
+
+void standardize_apply(const struct standardize *standardize, struct data_split *data, int threads) {
+    assert(data->dim == standardize->dim);
+    if (data->features == NULL)
+        data->file->standardize = standardize;
+    else
+        standardize_rows(standardize, data->features, data->count, data->stride, threads);
 }
 
 enum status standardize_fold(const struct standardize *standardize, struct head *head) {

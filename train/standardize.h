@@ -20,12 +20,18 @@ struct standardize {
 };
 
 /* Measures `rows`, of which there is at least one. The result does not depend on `threads`.
- * STATUS_NOT_FINITE when a feature is no finite number, naming its row; STATUS_NO_MEMORY. Freed with
+ * STATUS_NOT_FINITE when a feature is no finite number, naming its row; STATUS_NO_MEMORY; what data_window()
+ * says. Freed with
  * standardize_free(). */
 enum status standardize_measure(struct standardize *standardize_ret, struct data_rows rows, int threads);
 void standardize_free(struct standardize *standardize);
 
-/* Standardizes all rows of a split in place. */
+/* Standardizes features[count][stride] in place. */
+void standardize_rows(const struct standardize *standardize, float *features, size_t count, size_t stride,
+                      int threads);
+
+/* Standardizes all rows of a split: in place, or, when they are in a file, whenever they are read from now
+ * on. */
 void standardize_apply(const struct standardize *standardize, struct data_split *data, int threads);
 
 /* Turns a head for z into one that gives the same logits, up to rounding, for x:

@@ -350,14 +350,16 @@ static void test_barrier(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-static enum status interrupt_at_2(void *context, const struct fit_epoch *epoch) {
+static enum status interrupt_at_2(void *context, size_t which, const struct fit_epoch *epoch) {
+    assert_int_equal(which, 0);
     *(size_t *)context = epoch->epoch;
     if (epoch->epoch == 2)
         raise(SIGINT);
     return STATUS_OK;
 }
 
-static enum status refuse_at_3(void *context, const struct fit_epoch *epoch) {
+static enum status refuse_at_3(void *context, size_t which, const struct fit_epoch *epoch) {
+    assert_int_equal(which, 0);
     *(size_t *)context = epoch->epoch;
     return epoch->epoch == 3 ? status_set(STATUS_IO, "full") : STATUS_OK;
 }

@@ -102,7 +102,8 @@ static void test_no_memory(void **state) {
     data_unload(&data);
 }
 
-static enum status interrupt_at_3(void *context, const struct fit_epoch *epoch) {
+static enum status interrupt_at_3(void *context, size_t which, const struct fit_epoch *epoch) {
+    assert_int_equal(which, 0);
     (void)context;
     if (epoch->epoch == 3)
         raise(SIGINT);
