@@ -49,6 +49,19 @@ double cli_real(const struct argp_state *state, const char *option, const char *
     return value;
 }
 
+size_t cli_nbytes(const struct argp_state *state, const char *option, const char *text) {
+    static const char units[] = "KMGT";
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    const char *unit = end != text && *end != '\0' ? strchr(units, *end) : NULL;
+    unsigned shift = unit == NULL ? 0 : 10 * (unsigned)(unit - units + 1);
+    bool whole = *text >= '0' && *text <= '9' && errno == 0 && *(unit == NULL ? end : end + 1) == '\0';
+    if (!whole || value == 0 || value > SIZE_MAX >> shift)
+        cli_fail(state, "%s=%s: must be a number of bytes, as 500M or 8G", option, text);
+    return (size_t)value << shift;
+}
+
 int cli_choice(const struct argp_state *state, const char *option, const char *text,
                const char *const choices[], int count) {
     char list[256] = "";

@@ -22,6 +22,10 @@ uint64_t cli_whole(const struct argp_state *state, const char *option, const cha
 double cli_real(const struct argp_state *state, const char *option, const char *text, double minimum,
                 double maximum);
 
+/* The value of an option as a number of bytes, at least 1: a whole number, alone or with K, M, G or T behind
+ * it for powers of 1024. Anything else is a cli_fail(). */
+size_t cli_nbytes(const struct argp_state *state, const char *option, const char *text);
+
 /* The index of `text` in choices[count]; anything else is a cli_fail() that lists the choices. */
 int cli_choice(const struct argp_state *state, const char *option, const char *text,
                const char *const choices[], int count);

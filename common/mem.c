@@ -2,6 +2,7 @@
 #include "common/mem.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -30,6 +31,19 @@ void *mem_alloc(size_t count, size_t size) {
 
 void mem_free(void *block) {
     free(block);
+}
+
+size_t mem_available_nbytes(void) {
+    unsigned long long kilobytes;
+    char line[128];
+    size_t available = SIZE_MAX;
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1)
+            available = (size_t)kilobytes * 1024;
+    if (file != NULL)
+        fclose(file);
+    return available;
 }
 
 size_t mem_peak_rss_nbytes(void) {

@@ -19,6 +19,10 @@ static inline size_t mem_round_up(size_t nbytes) {
     return (nbytes + MEM_ALIGNMENT - 1) / MEM_ALIGNMENT * MEM_ALIGNMENT;
 }
 
+/* Memory that programs could still get without making others suffer, in bytes: MemAvailable of /proc/meminfo,
+ * or SIZE_MAX where there is no such file. */
+size_t mem_available_nbytes(void);
+
 /* Largest resident set of this process so far, in bytes. */
 size_t mem_peak_rss_nbytes(void);
 

@@ -34,6 +34,7 @@ enum key {
     KEY_STEP_FACTOR,
     KEY_VALIDATION,
     KEY_SEED,
+    KEY_MEMORY,
     KEY_HISTORY,
     KEY_LOGDIR,
     KEY_HISTOGRAMS,
@@ -100,6 +101,11 @@ static const struct argp_option table[] = {
      1},
     {"seed", KEY_SEED, "N", 0,
      "Of the initial weights and the order of rows (default " QUOTE(DEFAULT_SEED) ")", 1},
+    {"memory", KEY_MEMORY, "SIZE", 0,
+     "Of the features, at most so much in memory, as 500M or 8G (default: most of what is free); what is "
+     "larger is "
+     "read in shuffled blocks",
+     1},
     {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 1},
     {NULL, 0, NULL, 0, "What to write:", 2},
     {"output", 'o', "FILE", 0,
@@ -170,6 +176,7 @@ static const struct use {
     {KEY_LOGDIR, FIT, ANY},
     {KEY_HISTOGRAMS, FIT, ANY},
     {KEY_JSON, FIT | EVALUATE, ANY},
+    {KEY_MEMORY, FIT | EVALUATE | PREDICT, ANY},
     {'o', FIT | PREDICT | EXPORT, ANY},
     {'j', FIT | EVALUATE | PREDICT, ANY},
 };
@@ -301,6 +308,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case KEY_SEED:
         fit->seed = cli_whole(state, "--seed", value, 0, INT64_MAX);
+        break;
+    case KEY_MEMORY:
+        options->memory = cli_nbytes(state, "--memory", value);
         break;
     case KEY_HISTORY:
         options->history = value;

@@ -21,6 +21,7 @@ struct options {
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */
     double validation_split, tolerance;
+    size_t memory;         /* bytes for features; 0: not given */
     size_t histogram_freq; /* 0: no histograms */
     bool standardize, balanced;
     enum log_level level;

@@ -132,6 +132,11 @@ static enum status prepare(struct job *job) {
     if (status != STATUS_OK)
         return status;
     const struct data_split *train = &session->data[CACHE_TRAIN];
+    job->fit.part_nbytes = session->part_nbytes;
+    if (train->file != NULL && job->fit.optim.kind == OPTIM_LBFGS)
+        return status_set(STATUS_UNSUPPORTED, "--optimizer=lbfgs works on all rows at once, which do not fit "
+                                              "into memory; use adam or "
+                                              "sgd, or a larger --memory");
     job->fitted = data_slice(train, 0, fit_count);
     job->held = data_slice(train, fit_count, train->count - fit_count);
     if (options->standardize)

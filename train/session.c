@@ -6,6 +6,7 @@
 #include "train/table.h"
 
 #include <inttypes.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,10 +43,39 @@ enum status session_open(struct session *session, const struct options *options)
     return kernels_select(&session->kernels);
 }
 
+static void tell_size(size_t nbytes, char text[32]) {
+    if (nbytes < (size_t)1 << 30)
+        snprintf(text, 32, "%.1f MB", (double)nbytes / (1 << 20));
+    else
+        snprintf(text, 32, "%.1f GB", (double)nbytes / (1 << 30));
+}
+
+/* Decides where the features are kept: all of them in memory, or none. */
+static void plan_memory(struct session *session) {
+    size_t limit = session->options->memory, train = data_nbytes(session->info, CACHE_TRAIN);
+    size_t test = data_nbytes(session->info, CACHE_TEST),
+           nbytes = train + test < train ? SIZE_MAX : train + test;
+    if (limit == 0)
+        limit = mem_available_nbytes() / 8 * 7;
+    if (nbytes <= limit)
+        return;
+    session->part_nbytes = limit / 2;
+    char all[32], limits[32];
+    tell_size(nbytes, all);
+    tell_size(limit, limits);
+    log_info("%s of features stay in the cache and are read in shuffled blocks: the limit is %s (--memory)",
+             all, limits);
+}
+
 enum status session_load(struct session *session) {
     double begin = progress_clock();
+    plan_memory(session);
     for (int s = 0; s < CACHE_SPLITS; s++) {
-        enum status status = data_load(session->cache, (enum cache_split)s, &session->data[s]);
+        enum cache_split split = (enum cache_split)s;
+        enum status status =
+            session->part_nbytes == 0
+                ? data_load(session->cache, split, &session->data[s])
+                : data_open(session->cache, split, session->part_nbytes / 4, &session->data[s]);
         if (status != STATUS_OK)
             return status;
         if (interrupt_signal())
@@ -59,8 +89,13 @@ enum status session_load(struct session *session) {
 }
 
 enum status session_reload_train(struct session *session) {
-    data_unload(&session->data[CACHE_TRAIN]);
-    return data_load(session->cache, CACHE_TRAIN, &session->data[CACHE_TRAIN]);
+    struct data_split *train = &session->data[CACHE_TRAIN];
+    if (train->file != NULL) {
+        train->file->standardize = NULL;
+        return STATUS_OK;
+    }
+    data_unload(train);
+    return data_load(session->cache, CACHE_TRAIN, train);
 }
 
 void session_close(struct session *session) {

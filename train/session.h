@@ -18,6 +18,7 @@ struct session {
     struct cache *cache;
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];
+    size_t part_nbytes; /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
     struct head head;
     FILE *report; /* for people: standard output, or standard error when a program reads that */
 };
@@ -27,7 +28,9 @@ struct session {
 enum status session_open(struct session *session_ret, const struct options *options);
 void session_close(struct session *session);
 
-/* Reads and verifies all rows, or the training rows once more. STATUS_INTERRUPTED after a signal. */
+/* Reads and verifies all rows, of which the features stay in the cache when they do not fit into memory;
+ * session_reload_train() reads the training rows once more, as they are in the cache. STATUS_INTERRUPTED
+ * after a signal. */
 enum status session_load(struct session *session);
 enum status session_reload_train(struct session *session);
 
