@@ -3,6 +3,7 @@
 #include "common/interrupt.h"
 #include "common/mem.h"
 #include "common/progress.h"
+#include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/learner.h"
 
@@ -212,27 +213,54 @@ static enum status diverged(const struct team *team) {
                       head->diverged, head->optim.rate / 10);
 }
 
+/* The active learners are those that are not over. */
+static void list_active(struct team *team) {
+    team->active_count = 0;
+    for (size_t h = 0; h < team->head_count; h++)
+        if (!team->learners[h].over)
+            team->active[team->active_count++] = &team->learners[h];
+}
+
 /* After an epoch: history, listener, and who goes on. */
 static enum status end_epoch(struct team *team, size_t number, double seconds, fit_listener listener,
                              void *context) {
-    size_t kept = 0;
+    size_t lost = 0;
     for (size_t i = 0; i < team->active_count; i++) {
         struct learner *learner = team->active[i];
         size_t h = (size_t)(learner - team->learners);
-        if (!note_epoch(team, h, number, seconds))
+        learner->over = !note_epoch(team, h, number, seconds);
+        if (learner->over)
             continue;
         const struct fit_epoch *epoch = &team->heads[h].history[number - 1];
         enum status status = listener == NULL ? STATUS_OK : listener(context, h, epoch);
         if (status != STATUS_OK)
             return status;
-        if (!patience_over(&learner->patience, learner->head, epoch->val_loss))
-            team->active[kept++] = learner;
+        learner->over = patience_over(&learner->patience, learner->head, epoch->val_loss);
     }
-    team->active_count = kept;
-    size_t lost = 0;
+    list_active(team);
     for (size_t h = 0; h < team->head_count; h++)
         lost += team->heads[h].diverged > 0;
     return lost == team->head_count ? diverged(team) : STATUS_OK;
+}
+
+/* Goes on behind a checkpoint, if there is one; *epoch_ret is the last epoch that was finished, or 0. */
+static enum status begin(struct team *team, size_t *epoch_ret) {
+    const struct fit_options *options = team->options;
+    *epoch_ret = 0;
+    enum status status = STATUS_OK;
+    if (options->checkpoint != NULL)
+        status = checkpoint_read(options->checkpoint, options->epochs, epoch_ret, team->heads, team->learners,
+                                 team->head_count);
+    team->step = *epoch_ret * ((team->train.count - 1) / options->batch_size + 1);
+    list_active(team);
+    return status;
+}
+
+static enum status keep(const struct team *team, size_t epoch) {
+    const struct checkpoint *checkpoint = team->options->checkpoint;
+    if (checkpoint == NULL || epoch % checkpoint->every != 0)
+        return STATUS_OK;
+    return checkpoint_write(checkpoint, epoch, team->heads, team->learners, team->head_count);
 }
 
 enum status fit_balance(struct data_rows rows, size_t classes, float *weights) {
@@ -257,18 +285,20 @@ enum status fit_heads(struct fit_head heads[], size_t count, struct data_rows tr
     assert(options->batch_size > 0 && options->threads > 0);
     struct team team = {
         .options = options, .heads = heads, .head_count = count, .train = train, .validation = validation};
-    enum status status = team_create(&team);
-    for (size_t h = 0; h < count; h++) {
+    size_t done = 0;
+    for (size_t h = 0; h < count; h++)
         heads[h].done = heads[h].diverged = 0;
-        if (status == STATUS_OK)
-            team.active[team.active_count++] = &team.learners[h];
-    }
-    for (size_t epoch = 1; status == STATUS_OK && epoch <= options->epochs && team.active_count > 0;
+    enum status status = team_create(&team);
+    if (status == STATUS_OK)
+        status = begin(&team, &done);
+    for (size_t epoch = done + 1; status == STATUS_OK && epoch <= options->epochs && team.active_count > 0;
          epoch++) {
-        double begin = progress_clock();
+        double start = progress_clock();
         status = run_epoch(&team, epoch);
         if (status == STATUS_OK)
-            status = end_epoch(&team, epoch, progress_clock() - begin, listener, context);
+            status = end_epoch(&team, epoch, progress_clock() - start, listener, context);
+        if (status == STATUS_OK)
+            status = keep(&team, epoch);
     }
     for (size_t h = 0; h < count && status == STATUS_OK; h++)
         patience_restore(&team.learners[h].patience, heads[h].head);

@@ -15,6 +15,8 @@
 #include "train/optim.h"
 #include <stdint.h>
 
+struct checkpoint;
+
 struct fit_options {
     size_t epochs, batch_size;
     uint64_t seed; /* of the order of rows; the heads come initialized */
@@ -27,6 +29,7 @@ struct fit_options {
     const float *class_weights; /* [classes], or NULL: a row's cross entropy counts so much in a batch's mean,
                                  * which still divides by rows; validation and accuracy ignore it */
     size_t part_nbytes;         /* of memory for rows that are in a file (shuffle.h) */
+    const struct checkpoint *checkpoint; /* goes on behind what is there, and is written; NULL: none */
 };
 
 /* weights[c] = rows / (classes that occur * rows of class c), or 0 for a class that does not occur, as
@@ -57,8 +60,8 @@ typedef enum status (*fit_listener)(void *context, size_t which, const struct fi
 
 /* Fits heads[count] to the rows `train`; `validation` may have no rows. A head that diverges or stops early
  * leaves the others alone. STATUS_NO_MEMORY; STATUS_NOT_FINITE when all diverge, with the epoch of the first
- * and what to do; STATUS_INTERRUPTED after a signal; what data_window() or the listener says. The heads are
- * of use only with STATUS_OK, and those that diverged never. */
+ * and what to do; STATUS_INTERRUPTED after a signal; what data_window(), the checkpoint or the listener says.
+ * The heads are of use only with STATUS_OK, and those that diverged never. */
 enum status fit_heads(struct fit_head heads[], size_t count, struct data_rows train,
                       struct data_rows validation, const struct fit_options *options, fit_listener listener,
                       void *context);

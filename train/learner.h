@@ -19,6 +19,7 @@ struct learner {
     struct head *head; /* borrowed */
     struct optim kernel_optim, bias_optim;
     struct patience patience;
+    bool over;                          /* it diverged or stopped early, and takes part no more */
     float *gradient;                    /* like the kernel */
     float *bias_gradient;               /* [column] */
     double penalty[2][HEAD_PIECES_MAX]; /* [turn][piece]: sums of squares of the kernel */

@@ -11,6 +11,7 @@
 #define DEFAULT_EPOCHS 200
 #define DEFAULT_BATCH 128
 #define DEFAULT_VALIDATION 0.2
+#define DEFAULT_EVERY 10
 #define DEFAULT_SEED 0
 #define QUOTE1(value) #value
 #define QUOTE(value) QUOTE1(value)
@@ -35,6 +36,8 @@ enum key {
     KEY_VALIDATION,
     KEY_SEED,
     KEY_MEMORY,
+    KEY_CHECKPOINT,
+    KEY_CHECKPOINT_EVERY,
     KEY_HISTORY,
     KEY_LOGDIR,
     KEY_HISTOGRAMS,
@@ -112,6 +115,13 @@ static const struct argp_option table[] = {
      "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -); with "
      "--export how its files' names begin",
      2},
+    {"checkpoint", KEY_CHECKPOINT, "FILE", 0,
+     "Keep the state of the fit in FILE while it runs; the same command goes on from there after a crash, to "
+     "the same "
+     "bits, and removes it in the end",
+     2},
+    {"checkpoint-every", KEY_CHECKPOINT_EVERY, "N", 0,
+     "Write --checkpoint every N epochs (default " QUOTE(DEFAULT_EVERY) ")", 2},
     {"history", KEY_HISTORY, "FILE", 0,
      "CSV epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate; epochs count from 1 (- is "
      "standard output)",
@@ -172,6 +182,8 @@ static const struct use {
     {KEY_STEP_FACTOR, FIT, ADAM | SGD},
     {KEY_VALIDATION, FIT, ANY},
     {KEY_SEED, FIT, ADAM | SGD},
+    {KEY_CHECKPOINT, FIT, ADAM | SGD},
+    {KEY_CHECKPOINT_EVERY, FIT, ADAM | SGD},
     {KEY_HISTORY, FIT, ANY},
     {KEY_LOGDIR, FIT, ANY},
     {KEY_HISTOGRAMS, FIT, ANY},
@@ -208,6 +220,10 @@ static void check_fit(struct argp_state *state, struct options *options) {
         cli_fail(state, "--nesterov needs a --momentum");
     if (options->histogram_freq > 0 && options->logdir == NULL)
         cli_fail(state, "--histogram-freq needs a --logdir");
+    if (options->given[KEY_CHECKPOINT_EVERY] && options->checkpoint == NULL)
+        cli_fail(state, "--checkpoint-every needs a --checkpoint");
+    if (options->checkpoint != NULL && options->checkpoint[0] == '\0')
+        cli_fail(state, "--checkpoint=: must name a file");
     if (options->logdir != NULL && options->logdir[0] == '\0')
         cli_fail(state, "--logdir=: must name a folder");
     if (fit->patience > 0 && options->validation_split == 0)
@@ -231,7 +247,7 @@ static void check_files(struct argp_state *state, struct options *options) {
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
     if (options->mode == OPTIONS_EXPORT && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
-    const char *files[] = {options->history, options->json, options->logdir,
+    const char *files[] = {options->history, options->json, options->logdir, options->checkpoint,
                            options->mode == OPTIONS_FIT ? options->output : NULL};
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
@@ -312,6 +328,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_MEMORY:
         options->memory = cli_nbytes(state, "--memory", value);
         break;
+    case KEY_CHECKPOINT:
+        options->checkpoint = value;
+        break;
+    case KEY_CHECKPOINT_EVERY:
+        options->checkpoint_every = cli_whole(state, "--checkpoint-every", value, 1, EPOCHS_MAX);
+        break;
     case KEY_HISTORY:
         options->history = value;
         break;
@@ -377,6 +399,7 @@ void options_parse(struct options *options, int argc, char *argv[]) {
                 .optim = {.kind = OPTIM_ADAM}},
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
+        .checkpoint_every = DEFAULT_EVERY,
         .level = LOG_NORMAL,
     };
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */

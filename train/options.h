@@ -16,13 +16,14 @@ enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for
 /* The command line; strings are argv's own. What was not given has its default, files are NULL. */
 struct options {
     enum options_mode mode;
-    const char *cache, *output, *history, *logdir, *json;
+    const char *cache, *output, *history, *logdir, *json, *checkpoint;
     const char *head; /* of --evaluate and --predict */
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */
     double validation_split, tolerance;
-    size_t memory;         /* bytes for features; 0: not given */
-    size_t histogram_freq; /* 0: no histograms */
+    size_t memory;           /* bytes for features; 0: not given */
+    size_t checkpoint_every; /* epochs */
+    size_t histogram_freq;   /* 0: no histograms */
     bool standardize, balanced;
     enum log_level level;
     bool given[OPTIONS_KEYS]; /* by argp's key */

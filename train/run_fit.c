@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "train/checkpoint.h"
 #include "train/fit.h"
 #include "train/head_io.h"
 #include "train/lbfgs.h"
@@ -14,6 +15,7 @@
 #include "train/table.h"
 #include "train/tensorboard.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +30,9 @@ struct job {
     float *class_weights;
     struct fit_epoch *history;
     struct record_results results;
-    double penalty; /* what --l2 adds to the loss */
+    struct checkpoint checkpoint; /* of --checkpoint */
+    char *settings;               /* its text */
+    double penalty;               /* what --l2 adds to the loss */
     struct output json, csv;
 };
 
@@ -63,12 +67,15 @@ static enum status check_head_path(const char *path) {
 struct listeners {
     struct table_epochs table;
     struct tensorboard *board; /* NULL: none */
+    size_t heard;              /* epochs */
     const struct head *head;
 };
 
 static enum status on_epoch(void *context, size_t which, const struct fit_epoch *epoch) {
-    (void)which;
     struct listeners *listeners = context;
+    (void)which;
+    if (listeners->heard++ == 0 && epoch->epoch > 1)
+        log_info("went on behind epoch %zu, from the checkpoint", epoch->epoch - 1);
     table_epochs_line(&listeners->table, epoch);
     progress_update(epoch->epoch);
     return listeners->board == NULL ? STATUS_OK : tensorboard_write(listeners->board, epoch, listeners->head);
@@ -108,6 +115,39 @@ static enum status weigh_classes(struct job *job) {
     return fit_balance(job->fitted, classes, job->class_weights);
 }
 
+/* All that the bits of the fit depend on, for --checkpoint. */
+static enum status list_settings(struct job *job) {
+    const struct session *session = job->session;
+    const struct options *options = session->options;
+    const struct cache_split_info *split = &session->info->splits[CACHE_TRAIN];
+    const struct fit_options *fit = &job->fit;
+    char value[CACHE_SOURCE];
+    size_t nbytes = 0;
+    FILE *text = open_memstream(&job->settings, &nbytes);
+    if (text == NULL)
+        return status_set_no_memory(1000, "settings");
+    for (size_t i = 0; i < cache_provenance_count(); i++) {
+        const char *name = cache_provenance(session->info, i, value);
+        fprintf(text, "cache_%s=%s\n", name, value);
+    }
+    fprintf(text, "train_rows=%" PRIu64 "\nimages_sha256=%s\nlabels_sha256=%s\n", split->rows,
+            split->images_sha256, split->labels_sha256);
+    fprintf(text, "fitted_rows=%zu\nkernels=%s\nepochs=%zu\nbatch_size=%zu\nseed=%" PRIu64 "\n",
+            job->fitted.count, session->kernels->isa, fit->epochs, fit->batch_size, fit->seed);
+    fprintf(text, "optimizer=%s\nlearning_rate=%.17g\nmomentum=%.17g\nnesterov=%d\nl2=%.17g\n",
+            optim_names[fit->optim.kind], fit->optim.rate, fit->optim.momentum, fit->optim.nesterov,
+            fit->optim.l2);
+    fprintf(text, "schedule=%s\nstep_epochs=%zu\nstep_factor=%.17g\nearly_stopping=%zu\n",
+            optim_schedule_names[fit->schedule], fit->step_epochs, fit->step_factor, fit->patience);
+    fprintf(text, "standardize=%d\nclass_weights=%s\nmemory_for_a_part=%zu\n", options->standardize,
+            options_weight_names[options->balanced], fit->part_nbytes);
+    if (fclose(text) != 0)
+        return status_set_no_memory(nbytes, "settings");
+    job->checkpoint = (struct checkpoint){options->checkpoint, options->checkpoint_every, job->settings};
+    job->fit.checkpoint = &job->checkpoint;
+    return STATUS_OK;
+}
+
 /* Everything that can fail before the work: files, memory, rows. */
 static enum status prepare(struct job *job) {
     struct session *session = job->session;
@@ -143,6 +183,8 @@ static enum status prepare(struct job *job) {
         status = standardize_job(job);
     if (status == STATUS_OK && options->balanced)
         status = weigh_classes(job);
+    if (status == STATUS_OK && options->checkpoint != NULL)
+        status = list_settings(job);
     return status;
 }
 
@@ -217,7 +259,9 @@ static enum status learn(struct job *job) {
     tensorboard_close(listeners.board);
     if (status == STATUS_INTERRUPTED)
         return status_set(status, "%s; %s", status_message(),
-                          options->logdir == NULL ? "nothing was saved" : "no head was saved");
+                          options->checkpoint != NULL ? "the same command goes on from the last checkpoint"
+                          : options->logdir == NULL   ? "nothing was saved"
+                                                      : "no head was saved");
     if (status != STATUS_OK)
         return status;
     size_t kept = kept_epoch(job);
@@ -302,8 +346,11 @@ enum status run_fit(struct session *session) {
         status = save(&job);
     if (status == STATUS_OK)
         status = tell(&job);
+    if (status == STATUS_OK && session->options->checkpoint != NULL)
+        unlink(session->options->checkpoint);
     output_abort(&job.csv);
     output_abort(&job.json);
+    free(job.settings);
     mem_free(job.class_weights);
     mem_free(job.history);
     standardize_free(&job.standardize);

@@ -1,0 +1,34 @@
+/* checkpoint: the state of a fit in a file, so that one that was killed goes on where it was and ends with
+ * the same bits.
+ *
+ * Format, version 1, HDF5: / has format = "vggcache-checkpoint", format_version = 1, settings (lines
+ * "name=value": all that the fit's bits depend on), epoch (the last one finished) and heads (their number).
+ * /head_0, /head_1, ... have done, diverged, over, waited and lowest, the history, float64 [done][7] in the
+ * order of struct fit_epoch, and the float32 arrays of the head, its optimizer and its best epoch, as they
+ * are in memory. The order of rows needs no state: that of epoch e is stream e of the seed. */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include "common/status.h"
+#include "train/fit.h"
+#include "train/learner.h"
+
+/* Where, how often, and of which fit. */
+struct checkpoint {
+    const char *path;
+    size_t every;         /* epochs */
+    const char *settings; /* lines "name=value" */
+};
+
+/* Replaces the checkpoint, whole or not at all: heads[count] and their learners after `epoch`. STATUS_IO,
+ * STATUS_NO_MEMORY. */
+enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, const struct fit_head heads[],
+                             const struct learner learners[], size_t count);
+
+/* Fills heads and learners, freshly made, from the checkpoint, and *epoch_ret; 0 when there is none yet.
+ * STATUS_MISMATCH when it is of another fit, naming each setting that differs with both values;
+ * STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY. */
+enum status checkpoint_read(const struct checkpoint *checkpoint, size_t epochs, size_t *epoch_ret,
+                            struct fit_head heads[], struct learner learners[], size_t count);
+
+#endif
