@@ -1,0 +1,203 @@
+/* job: what every fit consists of, before and after it. */
+#include "train/job.h"
+#include "common/h5.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "train/head_io.h"
+#include "train/split.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Learns before the work, not after it, that the head cannot be saved as `path`, or would replace a cache. */
+static enum status check_head_path(const char *path) {
+    struct stat file;
+    char format[CACHE_TEXT] = "";
+    if (stat(path, &file) == 0) {
+        if (!S_ISREG(file.st_mode))
+            return status_set(STATUS_IO, "%s: is there and is no regular file; name another with --output",
+                              path);
+        hid_t existing = H5I_INVALID_HID;
+        if (h5_open(&existing, path, false) == STATUS_OK && h5_has_attribute(existing, "format"))
+            (void)h5_read_string(existing, "format", format, sizeof format);
+        h5_close(&existing);
+        if (strcmp(format, "vggcache") == 0)
+            return status_set(STATUS_IO,
+                              "%s: is a feature cache; name another file for the head with --output", path);
+    }
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    enum status status = STATUS_OK;
+    if (folder == NULL)
+        status = status_set_no_memory(strlen(path), path);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = status_set_errno("%s: cannot save the head in the folder %s", path, folder);
+    free(folder);
+    return status;
+}
+
+enum status job_prepare(struct job *job, struct session *session, size_t *fit_count_ret) {
+    const struct options *options = session->options;
+    *job =
+        (struct job){.session = session, .fit = options->fit, .validation_split = options->validation_split};
+    job->history = mem_alloc(job->fit.epochs, sizeof *job->history);
+    if (job->history == NULL)
+        return status_set_no_memory(job->fit.epochs * sizeof *job->history, "the history");
+    enum status status =
+        split_rows(session->info->splits[CACHE_TRAIN].rows, options->validation_split, fit_count_ret);
+    if (status == STATUS_OK)
+        status = check_head_path(options->output);
+    if (status == STATUS_OK && options->json != NULL)
+        status = output_open(&job->json, options->json);
+    if (status == STATUS_OK && options->history != NULL)
+        status = output_open(&job->csv, options->history);
+    if (status == STATUS_OK)
+        status = head_create(&session->head, session->kernels, session->info->dim, session->info->classes);
+    if (status == STATUS_OK)
+        status = session_load(session);
+    job->fit.part_nbytes = session->part_nbytes;
+    return status;
+}
+
+void job_close(struct job *job) {
+    output_abort(&job->csv);
+    output_abort(&job->json);
+    free(job->settings);
+    mem_free(job->class_weights);
+    mem_free(job->history);
+    standardize_free(&job->standardize);
+}
+
+/* Standardizes the training rows, in place: a second copy may not fit into memory. */
+static enum status standardize_train(struct job *job) {
+    struct session *session = job->session;
+    struct data_split *train = &session->data[CACHE_TRAIN];
+    standardize_free(&job->standardize);
+    enum status status = standardize_measure(&job->standardize, job->fitted, job->fit.threads);
+    if (status != STATUS_OK)
+        return status;
+    standardize_apply(&job->standardize, train, job->fit.threads);
+    log_detail("features standardized; %zu of %zu are constant and get no weight",
+               job->standardize.constant_count, train->dim);
+    return STATUS_OK;
+}
+
+static enum status weigh_classes(struct job *job) {
+    size_t classes = job->session->head.classes;
+    if (job->class_weights == NULL)
+        job->class_weights = mem_alloc(classes, sizeof *job->class_weights);
+    if (job->class_weights == NULL)
+        return status_set_no_memory(classes * sizeof *job->class_weights, "class weights");
+    job->fit.class_weights = job->class_weights;
+    return fit_balance(job->fitted, classes, job->class_weights);
+}
+
+enum status job_use_rows(struct job *job, size_t fit_count) {
+    const struct options *options = job->session->options;
+    const struct data_split *train = &job->session->data[CACHE_TRAIN];
+    if (train->file != NULL && job->fit.optim.kind == OPTIM_LBFGS)
+        return status_set(STATUS_UNSUPPORTED, "--optimizer=lbfgs works on all rows at once, which do not fit "
+                                              "into memory; use "
+                                              "adam or sgd, or a larger --memory");
+    job->fitted = data_slice(train, 0, fit_count);
+    job->held = data_slice(train, fit_count, train->count - fit_count);
+    enum status status = STATUS_OK;
+    if (options->standardize)
+        status = standardize_train(job);
+    if (status == STATUS_OK && options->balanced)
+        status = weigh_classes(job);
+    return status;
+}
+
+enum status job_use_checkpoint(struct job *job) {
+    const struct session *session = job->session;
+    const struct options *options = session->options;
+    const struct cache_split_info *split = &session->info->splits[CACHE_TRAIN];
+    const struct fit_options *fit = &job->fit;
+    char value[CACHE_SOURCE];
+    size_t nbytes = 0;
+    FILE *text = open_memstream(&job->settings, &nbytes);
+    if (text == NULL)
+        return status_set_no_memory(1000, "settings");
+    for (size_t i = 0; i < cache_provenance_count(); i++) {
+        const char *name = cache_provenance(session->info, i, value);
+        fprintf(text, "cache_%s=%s\n", name, value);
+    }
+    fprintf(text, "train_rows=%" PRIu64 "\nimages_sha256=%s\nlabels_sha256=%s\n", split->rows,
+            split->images_sha256, split->labels_sha256);
+    fprintf(text, "fitted_rows=%zu\nkernels=%s\nepochs=%zu\nbatch_size=%zu\nseed=%" PRIu64 "\n",
+            job->fitted.count, session->kernels->isa, fit->epochs, fit->batch_size, fit->seed);
+    fprintf(text, "optimizer=%s\nlearning_rate=%.17g\nmomentum=%.17g\nnesterov=%d\nl2=%.17g\n",
+            optim_names[fit->optim.kind], fit->optim.rate, fit->optim.momentum, fit->optim.nesterov,
+            fit->optim.l2);
+    fprintf(text, "schedule=%s\nstep_epochs=%zu\nstep_factor=%.17g\nearly_stopping=%zu\n",
+            optim_schedule_names[fit->schedule], fit->step_epochs, fit->step_factor, fit->patience);
+    fprintf(text, "standardize=%d\nclass_weights=%s\nmemory_for_a_part=%zu\n", options->standardize,
+            options_weight_names[options->balanced], fit->part_nbytes);
+    if (fclose(text) != 0)
+        return status_set_no_memory(nbytes, "settings");
+    job->checkpoint = (struct checkpoint){options->checkpoint, options->checkpoint_every, job->settings};
+    job->fit.checkpoint = &job->checkpoint;
+    return STATUS_OK;
+}
+
+/* How the head was trained, for its file. */
+static struct head_io_training describe(const struct job *job) {
+    const struct options *options = job->session->options;
+    const struct fit_options *fit = &job->fit;
+    struct head_io_training training = {
+        .epochs = fit->epochs,
+        .batch_size = fit->batch_size,
+        .seed = fit->seed,
+        .nesterov = fit->optim.nesterov,
+        .learning_rate = fit->optim.rate,
+        .momentum = fit->optim.momentum,
+        .l2 = fit->optim.l2,
+        .validation_split = job->validation_split,
+        .early_stopping = fit->patience,
+        .step_epochs = fit->step_epochs,
+        .step_factor = fit->step_factor,
+        .tolerance = fit->optim.kind == OPTIM_LBFGS ? options->tolerance : 0,
+        .standardized = options->standardize,
+        .penalty = options->standardize ? job->penalty : 0,
+    };
+    snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
+    snprintf(training.schedule, sizeof training.schedule, "%s", optim_schedule_names[fit->schedule]);
+    snprintf(training.class_weights, sizeof training.class_weights, "%s",
+             options_weight_names[options->balanced]);
+    snprintf(training.isa, sizeof training.isa, "%s", job->session->kernels->isa);
+    return training;
+}
+
+enum status job_save(struct job *job) {
+    struct session *session = job->session;
+    struct head_io_training training = describe(job);
+    enum status status = STATUS_OK;
+    if (session->options->standardize) {
+        status = standardize_fold(&job->standardize, &session->head);
+        if (status == STATUS_OK) /* the features as they are, which the head is for now */
+            status = session_reload_train(session);
+    }
+    if (status == STATUS_OK)
+        status = head_io_write(session->options->output, &session->head, &training, session->info);
+    return status;
+}
+
+enum status job_tell(struct job *job) {
+    const struct options *options = job->session->options;
+    enum status status = session_evaluate(job->session, job->penalty, job->fitted.count, &job->results);
+    if (status == STATUS_INTERRUPTED)
+        return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
+    if (status == STATUS_OK && options->history != NULL) {
+        record_history(job->csv.stream, job->results.history, job->results.epochs);
+        status = output_commit(&job->csv);
+    }
+    if (status == STATUS_OK && options->json != NULL)
+        status = session_write_json(&job->json, &job->results);
+    if (status == STATUS_OK)
+        log_info("the head was saved as %s", options->output);
+    return status;
+}
