@@ -135,6 +135,7 @@ enum status job_use_checkpoint(struct job *job) {
             fit->optim.l2);
     fprintf(text, "schedule=%s\nstep_epochs=%zu\nstep_factor=%.17g\nearly_stopping=%zu\n",
             optim_schedule_names[fit->schedule], fit->step_epochs, fit->step_factor, fit->patience);
+    fprintf(text, "sweep=%s\n", options->sweep_text != NULL ? options->sweep_text : "");
     fprintf(text, "standardize=%d\nclass_weights=%s\nmemory_for_a_part=%zu\n", options->standardize,
             options_weight_names[options->balanced], fit->part_nbytes);
     if (fclose(text) != 0)

@@ -29,7 +29,9 @@ int main(int argc, char *argv[]) {
     h5_init();
     blas_init();
     enum status status = session_open(&session, &options);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && options.sweep.count > 0)
+        status = run_sweep(&session);
+    else if (status == STATUS_OK)
         status = jobs[options.mode](&session);
     session_close(&session);
     if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout)))

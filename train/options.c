@@ -16,7 +16,7 @@
 #define QUOTE1(value) #value
 #define QUOTE(value) QUOTE1(value)
 
-enum { THREADS_MAX = 1024, EPOCHS_MAX = 1000000 };
+enum { THREADS_MAX = 1024, EPOCHS_MAX = 1000000, FOLDS_MAX = 1000 };
 
 enum key {
     KEY_EPOCHS = 256,
@@ -36,6 +36,9 @@ enum key {
     KEY_VALIDATION,
     KEY_SEED,
     KEY_MEMORY,
+    KEY_SWEEP,
+    KEY_FOLDS,
+    KEY_REFIT,
     KEY_CHECKPOINT,
     KEY_CHECKPOINT_EVERY,
     KEY_HISTORY,
@@ -102,6 +105,16 @@ static const struct argp_option table[] = {
      "Hold back this part of the training rows, the LAST ones, for validation; 0 for none (default " QUOTE(
          DEFAULT_VALIDATION) ")",
      1},
+    {"sweep", KEY_SWEEP, "SPEC", 0,
+     "Fit a head for each combination of values, as 'lr=1e-3,1e-2;l2=0,1e-4' (keys lr, l2, momentum), side "
+     "by side; "
+     "rank them by validation loss and keep the best",
+     1},
+    {"folds", KEY_FOLDS, "K", 0,
+     "Validate on each of K parts of the training rows in turn, with or without --sweep, and fit the best "
+     "again to all",
+     1},
+    {"refit", KEY_REFIT, NULL, 0, "After --sweep: fit the best again, to all training rows", 1},
     {"seed", KEY_SEED, "N", 0,
      "Of the initial weights and the order of rows (default " QUOTE(DEFAULT_SEED) ")", 1},
     {"memory", KEY_MEMORY, "SIZE", 0,
@@ -182,6 +195,9 @@ static const struct use {
     {KEY_STEP_FACTOR, FIT, ADAM | SGD},
     {KEY_VALIDATION, FIT, ANY},
     {KEY_SEED, FIT, ADAM | SGD},
+    {KEY_SWEEP, FIT, ANY},
+    {KEY_FOLDS, FIT, ANY},
+    {KEY_REFIT, FIT, ANY},
     {KEY_CHECKPOINT, FIT, ADAM | SGD},
     {KEY_CHECKPOINT_EVERY, FIT, ADAM | SGD},
     {KEY_HISTORY, FIT, ANY},
@@ -238,6 +254,32 @@ static void check_fit(struct argp_state *state, struct options *options) {
         fit->optim.rate = optim_rates[fit->optim.kind];
 }
 
+static void check_sweep(struct argp_state *state, struct options *options) {
+    if (options->sweep_text == NULL && options->folds == 0) {
+        if (options->refit)
+            cli_fail(state, "--refit goes with --sweep");
+        return;
+    }
+    options->sweep.count = 1;
+    if (options->sweep_text != NULL &&
+        sweep_parse(&options->sweep, options->sweep_text, options->fit.optim.kind) != STATUS_OK)
+        cli_fail(state, "--sweep: %s", status_message());
+    for (size_t k = 0; k < options->sweep.key_count; k++) {
+        static const int keys[SWEEP_KEYS] = {KEY_RATE, KEY_L2, KEY_MOMENTUM};
+        if (options->given[keys[options->sweep.keys[k].key]])
+            cli_fail(state, "--%s is given, and %s stands in --sweep too",
+                     long_name(keys[options->sweep.keys[k].key]), sweep_keys[options->sweep.keys[k].key]);
+    }
+    if (options->folds > 0 && options->given[KEY_VALIDATION])
+        cli_fail(state, "--validation-split is of no use with --folds, which validates on all training rows");
+    if (options->folds > 0 && (options->checkpoint != NULL || options->logdir != NULL))
+        cli_fail(state, "--checkpoint and --logdir are of no use with --folds");
+    if (options->folds == 0 && options->validation_split == 0)
+        cli_fail(state, "--sweep needs validation rows, and --validation-split=0 keeps none");
+    if (options->logdir != NULL && options->fit.optim.kind == OPTIM_LBFGS)
+        cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
+}
+
 static void check_files(struct argp_state *state, struct options *options) {
     if (options->mode == OPTIONS_EXPORT && (options->output == NULL || options->output[0] == '\0'))
         cli_fail(state, "--export needs an --output, how its files' names shall begin");
@@ -264,6 +306,7 @@ static void check(struct argp_state *state, struct options *options) {
         cli_fail(state, "--evaluate, --predict and --export exclude each other");
     check_uses(state, options);
     check_fit(state, options);
+    check_sweep(state, options);
     check_files(state, options);
 }
 
@@ -327,6 +370,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case KEY_MEMORY:
         options->memory = cli_nbytes(state, "--memory", value);
+        break;
+    case KEY_SWEEP:
+        options->sweep_text = value;
+        break;
+    case KEY_FOLDS:
+        options->folds = cli_whole(state, "--folds", value, 2, FOLDS_MAX);
+        break;
+    case KEY_REFIT:
+        options->refit = true;
         break;
     case KEY_CHECKPOINT:
         options->checkpoint = value;

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "train/export.h"
 #include "train/fit.h"
+#include "train/sweep.h"
 #include <stdbool.h>
 
 /* What a run is for. */
@@ -20,6 +21,10 @@ struct options {
     const char *head; /* of --evaluate and --predict */
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */
+    struct sweep sweep;     /* count 0: nothing is swept or cross-validated */
+    const char *sweep_text; /* of --sweep, or NULL */
+    size_t folds;           /* 0: no cross-validation */
+    bool refit;
     double validation_split, tolerance;
     size_t memory;           /* bytes for features; 0: not given */
     size_t checkpoint_every; /* epochs */

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 void record_history(FILE *stream, const struct fit_epoch *history, size_t count) {
@@ -48,6 +49,28 @@ static void add_history(cJSON *json, const struct fit_epoch *history, size_t cou
     }
 }
 
+static void add_sweep(cJSON *json, const struct record_sweep *sweep) {
+    cJSON *list = cJSON_AddArrayToObject(json, "sweep");
+    for (size_t i = 0; i < sweep->count; i++) {
+        const struct sweep_result *result = &sweep->ranked[i];
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, object);
+        cJSON_AddNumberToObject(object, "learning_rate", result->optim.rate > 0 ? result->optim.rate : NAN);
+        cJSON_AddNumberToObject(object, "l2", result->optim.l2);
+        cJSON_AddNumberToObject(object, "momentum", result->optim.momentum);
+        cJSON_AddNumberToObject(object, "folds", (double)sweep->folds);
+        bool measured = result->diverged == 0;
+        cJSON_AddNumberToObject(object, "loss", measured ? result->loss : NAN);
+        cJSON_AddNumberToObject(object, "accuracy", measured ? result->accuracy : NAN);
+        cJSON_AddNumberToObject(object, "val_loss", measured ? result->val_loss : NAN);
+        cJSON_AddNumberToObject(object, "val_accuracy", measured ? result->val_accuracy : NAN);
+        cJSON_AddNumberToObject(object, "val_accuracy_deviation",
+                                measured && sweep->folds > 1 ? result->val_accuracy_deviation : NAN);
+        cJSON_AddNumberToObject(object, "epoch", measured ? result->epochs : NAN);
+        cJSON_AddNumberToObject(object, "diverged", measured ? NAN : (double)result->diverged);
+    }
+}
+
 enum status record_json(FILE *stream, const struct record_results *results) {
     cJSON *json = cJSON_CreateObject();
     if (results->history != NULL) {
@@ -55,6 +78,8 @@ enum status record_json(FILE *stream, const struct record_results *results) {
         cJSON_AddNumberToObject(json, "seconds", results->seconds);
         add_history(json, results->history, results->epochs);
     }
+    if (results->sweep.count > 0)
+        add_sweep(json, &results->sweep);
     add_result(json, "train", &results->train);
     if (results->history != NULL)
         add_result(json, "validation", &results->validation);

@@ -5,11 +5,18 @@
 #include "common/status.h"
 #include "train/evaluate.h"
 #include "train/fit.h"
+#include "train/sweep.h"
 #include <stdio.h>
 
 /* CSV "epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate"; the validation's two and the rate
  * are empty when there is none. */
 void record_history(FILE *stream, const struct fit_epoch *history, size_t count);
+
+/* The settings that were tried, ranked; all zero: none were. */
+struct record_sweep {
+    const struct sweep_result *ranked; /* [count] */
+    size_t count, folds;               /* folds: 1 without a cross-validation */
+};
 
 /* The results of a run; those with no rows are null in JSON. */
 struct record_results {
@@ -18,10 +25,11 @@ struct record_results {
     size_t epochs;
     double seconds;
     struct evaluate_result train, validation, test;
+    struct record_sweep sweep;
 };
 
-/* One JSON object: epochs, seconds, history, train, validation, test. STATUS_NO_MEMORY; errors of the stream
- * are left to its owner. */
+/* One JSON object: epochs, seconds, history, sweep, train, validation, test. STATUS_NO_MEMORY; errors of the
+ * stream are left to its owner. */
 enum status record_json(FILE *stream, const struct record_results *results);
 
 /* Lines "split,row,label,predicted,p0,..." of rows first..first+count-1, and the header. */

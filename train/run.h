@@ -7,6 +7,7 @@
 /* Each does its job with the session's open cache, prints results and writes files. What went wrong is told
  * by the status and its message. */
 enum status run_fit(struct session *session);
+enum status run_sweep(struct session *session);
 enum status run_evaluate(struct session *session);
 enum status run_predict(struct session *session);
 enum status run_export(struct session *session);

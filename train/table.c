@@ -83,6 +83,39 @@ void table_epochs_end(FILE *stream, const struct fit_epoch *history, size_t coun
     fputs("\n\n", stream);
 }
 
+void table_sweep(FILE *stream, const struct sweep *sweep, const struct sweep_result results[], size_t count,
+                 size_t folds, size_t most) {
+    fprintf(stream, "%5s", "rank");
+    for (size_t k = 0; k < sweep->key_count; k++)
+        fprintf(stream, " %10s", sweep_keys[sweep->keys[k].key]);
+    fprintf(stream, " %10s %9s %10s %13s %s%6s\n", "loss", "accuracy", "val_loss", "val_accuracy",
+            folds > 1 ? "deviation " : "", "epoch");
+    for (size_t i = 0; i < count && i < most; i++) {
+        const struct sweep_result *result = &results[i];
+        fprintf(stream, "%5zu", i + 1);
+        for (size_t k = 0; k < sweep->key_count; k++)
+            fprintf(stream, " %10g", sweep_value(sweep, result->index, k));
+        if (result->diverged > 0) {
+            fprintf(stream, "   diverged in epoch %zu\n", result->diverged);
+            continue;
+        }
+        fprintf(stream, " %10.4f %9.4f %10.4f %13.4f", result->loss, result->accuracy, result->val_loss,
+                result->val_accuracy);
+        if (folds > 1)
+            fprintf(stream, " %9.4f", result->val_accuracy_deviation);
+        fprintf(stream, " %6.4g\n", result->epochs);
+    }
+    if (count > most)
+        fprintf(stream, "      and %zu more\n", count - most);
+}
+
+void table_sweep_end(FILE *stream, size_t count, size_t folds, double seconds) {
+    fprintf(stream, "%zu head%s", count, count == 1 ? "" : "s");
+    if (folds > 1)
+        fprintf(stream, " on %zu folds each", folds);
+    fprintf(stream, " in %.3g s\n\n", seconds);
+}
+
 void table_result(FILE *stream, const char *name, const struct evaluate_result *result, const char *note) {
     char rows[32];
     fprintf(stream, "%-10s %9s rows   loss %.4f   accuracy %.4f%s%s\n", name, table_count(result->rows, rows),

@@ -4,6 +4,7 @@
 
 #include "train/evaluate.h"
 #include "train/fit.h"
+#include "train/sweep.h"
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -24,6 +25,12 @@ void table_epochs_line(struct table_epochs *table, const struct fit_epoch *epoch
 
 /* Time, rate, and the epoch of the lowest validation loss, of `count` > 0 epochs. */
 void table_epochs_end(FILE *stream, const struct fit_epoch *history, size_t count, double seconds);
+
+/* The first `most` of ranked results, with the values of the keys that were swept; `folds` is 1 without a
+ * cross-validation. Then how much was fitted, and how fast. */
+void table_sweep(FILE *stream, const struct sweep *sweep, const struct sweep_result results[], size_t count,
+                 size_t folds, size_t most);
+void table_sweep_end(FILE *stream, size_t count, size_t folds, double seconds);
 
 /* One line of results: "training    60,000 rows   loss 0.5910   accuracy 0.8634". */
 void table_result(FILE *stream, const char *name, const struct evaluate_result *result, const char *note);
