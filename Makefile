@@ -18,9 +18,9 @@ VERSION := 1.0.0
 PACKAGES := gcc libc6-dev pkg-config libhdf5-dev libopenblas-openmp-dev zlib1g-dev libssl-dev libisal-dev libcjson-dev \
             libprotobuf-c-dev protobuf-c-compiler ca-certificates curl jq
 PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn \
-                 clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist
+                 clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist python3-onnx \
+                 $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEMO := dataset-fashion-mnist
-PACKAGES_BENCH := python3-onnx
 
 Q := $(if $(filter 1,$(V)),,@)
 BUILD := build/$(CONFIG)
@@ -112,6 +112,7 @@ $(PROTO)/%.pb-c.c $(PROTO)/%.pb-c.h: %.proto
 	@mkdir -p $(PROTO)
 	$(if $(Q),@echo "PROTO $<")
 	$(Q)protoc-c --c_out=$(PROTO) $<
+$(BUILD)/train/export_onnx.o: $(PROTO)/train/onnx.pb-c.h
 $(BUILD)/train/tensorboard.o $(BUILD)/tests/unit/test_train_tensorboard.o: $(PROTO)/train/tensorboard.pb-c.h
 $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
@@ -170,7 +171,6 @@ lint: deps-test
 
 ## bench: images per second beside other software, and where the time goes (tests/bench/README.md)
 bench: deps-test
-	@.ci/install $(PACKAGES_BENCH)
 	@$(MAKE) --no-print-directory tests-built
 	@$(PYTHON) tests/bench/bench.py
 

@@ -1,6 +1,7 @@
 /* options: the command line of `train`. */
 #include "train/options.h"
 #include "common/cli.h"
+#include "common/weights.h"
 #include "train/lbfgs.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ enum key {
     KEY_EVALUATE,
     KEY_PREDICT,
     KEY_EXPORT,
+    KEY_HEAD,
     KEY_END
 };
 _Static_assert((int)KEY_END <= (int)OPTIONS_KEYS, "a key that options.given has no place for");
@@ -155,13 +157,21 @@ static const struct argp_option table[] = {
     {"export", KEY_EXPORT, "FORMAT", 0,
      "The features and labels of both splits: npy into OUTPUT-train-features.npy, OUTPUT-train-labels.npy, "
      "and "
-     "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight",
+     "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight. Or the whole network from "
+     "picture to "
+     "probabilities, without a CACHE: onnx, or keras (weights in Keras' legacy HDF5 layout)",
+     3},
+    {"head", KEY_HEAD, "HEAD", 0, "For --export=onnx and keras: the saved head", 3},
+    {"weights", 'w', "FILE", 0,
+     "For --export=onnx and keras: the backbone's weights, or random[:SEED], as extract took them "
+     "(default " WEIGHTS_DEFAULT ")",
      3},
     {0}};
 
 const char *const options_weight_names[2] = {"none", "balanced"};
 
-static const char *const mode_names[OPTIONS_MODES] = {"a fit", "--evaluate", "--predict", "--export"};
+static const char *const mode_names[OPTIONS_MODES] = {"a fit", "--evaluate", "--predict", "--export",
+                                                      "--export of a network"};
 
 /* Where each option is of use: in which modes, and for which optimizers of a fit. What is not listed is of
  * use everywhere. Elsewhere it is refused rather than ignored. */
@@ -170,6 +180,7 @@ enum {
     EVALUATE = 1 << OPTIONS_EVALUATE,
     PREDICT = 1 << OPTIONS_PREDICT,
     EXPORT = 1 << OPTIONS_EXPORT,
+    MODEL = 1 << OPTIONS_EXPORT_MODEL,
     ADAM = 1 << OPTIM_ADAM,
     SGD = 1 << OPTIM_SGD,
     LBFGS = 1 << OPTIM_LBFGS,
@@ -205,7 +216,9 @@ static const struct use {
     {KEY_HISTOGRAMS, FIT, ANY},
     {KEY_JSON, FIT | EVALUATE, ANY},
     {KEY_MEMORY, FIT | EVALUATE | PREDICT, ANY},
-    {'o', FIT | PREDICT | EXPORT, ANY},
+    {KEY_HEAD, MODEL, ANY},
+    {'w', MODEL, ANY},
+    {'o', FIT | PREDICT | EXPORT | MODEL, ANY},
     {'j', FIT | EVALUATE | PREDICT, ANY},
 };
 
@@ -280,15 +293,33 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
 }
 
-static void check_files(struct argp_state *state, struct options *options) {
-    if (options->mode == OPTIONS_EXPORT && (options->output == NULL || options->output[0] == '\0'))
+static void check_export(struct argp_state *state, const struct options *options) {
+    bool features = options->mode == OPTIONS_EXPORT, model = options->mode == OPTIONS_EXPORT_MODEL;
+    if (!features && !model)
+        return;
+    const char *name = export_names[options->export];
+    if (features && (options->output == NULL || options->output[0] == '\0'))
         cli_fail(state, "--export needs an --output, how its files' names shall begin");
+    if (features && strcmp(options->output, "-") == 0)
+        cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
+    if (model && (options->output == NULL || options->output[0] == '\0'))
+        cli_fail(state, "--export=%s needs an --output, the file to write", name);
+    if (model && strcmp(options->output, "-") == 0)
+        cli_fail(state, "--output=-: a network cannot go to standard output");
+    if (model && options->head == NULL)
+        cli_fail(state, "--export=%s needs a --head, as train saved it", name);
+    if (model && options->cache != NULL)
+        cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
+    if (model &&
+        (strcmp(options->output, options->head) == 0 || strcmp(options->output, options->weights) == 0))
+        cli_fail(state, "--output=%s: would replace what is read", options->output);
+}
+
+static void check_files(struct argp_state *state, struct options *options) {
     if (options->output == NULL)
         options->output = options->mode == OPTIONS_PREDICT ? "-" : DEFAULT_OUTPUT;
     if (options->mode == OPTIONS_FIT && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
-    if (options->mode == OPTIONS_EXPORT && strcmp(options->output, "-") == 0)
-        cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
     const char *files[] = {options->history, options->json, options->logdir, options->checkpoint,
                            options->mode == OPTIONS_FIT ? options->output : NULL};
     enum { FILES = sizeof files / sizeof files[0] };
@@ -300,11 +331,12 @@ static void check_files(struct argp_state *state, struct options *options) {
 
 static void check(struct argp_state *state, struct options *options) {
     int modes = options->given[KEY_EVALUATE] + options->given[KEY_PREDICT] + options->given[KEY_EXPORT];
-    if (options->cache == NULL)
+    if (options->cache == NULL && options->mode != OPTIONS_EXPORT_MODEL)
         cli_fail(state, "CACHE is missing: the file of features that extract made");
     if (modes > 1)
         cli_fail(state, "--evaluate, --predict and --export exclude each other");
     check_uses(state, options);
+    check_export(state, options);
     check_fit(state, options);
     check_sweep(state, options);
     check_files(state, options);
@@ -419,9 +451,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         options->head = value;
         break;
     case KEY_EXPORT:
-        options->mode = OPTIONS_EXPORT;
         options->export =
             (enum export_format)cli_choice(state, "--export", value, export_names, EXPORT_FORMATS);
+        options->mode = options->export >= EXPORT_ONNX ? OPTIONS_EXPORT_MODEL : OPTIONS_EXPORT;
+        break;
+    case KEY_HEAD:
+        options->head = value;
+        break;
+    case 'w':
+        options->weights = value;
         break;
     case ARGP_KEY_ARG:
         if (options->cache != NULL)
@@ -441,7 +479,8 @@ void options_parse(struct options *options, int argc, char *argv[]) {
     static const struct argp argp = {.options = table,
                                      .parser = parse_option,
                                      .args_doc = "CACHE\n--evaluate=HEAD CACHE\n--predict=HEAD CACHE\n"
-                                                 "--export=FORMAT --output=PREFIX CACHE",
+                                                 "--export=npy|svmlight --output=PREFIX CACHE\n"
+                                                 "--export=onnx|keras --head=HEAD --output=FILE",
                                      .doc = doc};
     *options = (struct options){
         .fit = {.epochs = DEFAULT_EPOCHS,
@@ -452,6 +491,7 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
         .checkpoint_every = DEFAULT_EVERY,
+        .weights = WEIGHTS_DEFAULT,
         .level = LOG_NORMAL,
     };
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */

@@ -10,7 +10,14 @@
 #include <stdbool.h>
 
 /* What a run is for. */
-enum options_mode { OPTIONS_FIT, OPTIONS_EVALUATE, OPTIONS_PREDICT, OPTIONS_EXPORT, OPTIONS_MODES };
+enum options_mode {
+    OPTIONS_FIT,
+    OPTIONS_EVALUATE,
+    OPTIONS_PREDICT,
+    OPTIONS_EXPORT,
+    OPTIONS_EXPORT_MODEL,
+    OPTIONS_MODES
+};
 
 enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for each long option */
 
@@ -18,7 +25,8 @@ enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for
 struct options {
     enum options_mode mode;
     const char *cache, *output, *history, *logdir, *json, *checkpoint;
-    const char *head; /* of --evaluate and --predict */
+    const char *head;    /* of --evaluate, --predict and --head */
+    const char *weights; /* of the backbone, for weights_load() */
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */
     struct sweep sweep;     /* count 0: nothing is swept or cross-validated */

@@ -3,7 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "train/evaluate.h"
-#include "train/export.h"
+#include "train/export_model.h"
 #include "train/head_io.h"
 #include "train/run.h"
 #include "train/table.h"
@@ -83,5 +83,14 @@ enum status run_export(struct session *session) {
         log_info("%s training rows and %s test rows were exported as %s-*.%s",
                  table_count(splits[CACHE_TRAIN].rows, train), table_count(splits[CACHE_TEST].rows, test),
                  options->output, export_names[options->export]);
+    return status;
+}
+
+enum status run_export_model(struct session *session) {
+    const struct options *options = session->options;
+    enum status status =
+        export_model_run(options->export, options->output, options->head, options->weights, session->kernels);
+    if (status == STATUS_OK)
+        log_info("the network was exported as %s", options->output);
     return status;
 }

@@ -19,6 +19,8 @@ enum status session_open(struct session *session, const struct options *options)
     const char *path = options->cache;
     bool taken = is_standard_output(options->json) || is_standard_output(options->history);
     *session = (struct session){.options = options, .report = taken ? stderr : stdout};
+    if (path == NULL)
+        return kernels_select(&session->kernels);
     char *partial = output_partial_path(path);
     if (partial != NULL && access(path, F_OK) != 0 && access(partial, F_OK) == 0) {
         enum status status = status_set(STATUS_FORMAT,

@@ -23,8 +23,8 @@ struct session {
     FILE *report; /* for people: standard output, or standard error when a program reads that */
 };
 
-/* Opens the cache, which must be complete. What went wrong is told by the status; session_close() follows in
- * any case. */
+/* Opens the cache, which must be complete, if the job has one. What went wrong is told by the status;
+ * session_close() follows in any case. */
 enum status session_open(struct session *session_ret, const struct options *options);
 void session_close(struct session *session);
 
