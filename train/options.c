@@ -72,7 +72,9 @@ static const char doc[] = "Fits a classifier head, Dense(classes, softmax), on t
                           "  train --epochs=2 --optimizer=sgd --momentum=0.9 -o sgd.h5 features.h5\n"
                           "  train --evaluate=sgd.h5 features.h5\n"
                           "  train --predict=sgd.h5 features.h5 > predictions.csv\n"
-                          "  train --export=npy -o mnist features.h5";
+                          "  train --sweep='lr=1e-4,1e-3;l2=0,1e-4' --refit features.h5\n"
+                          "  train --export=npy -o mnist features.h5\n"
+                          "  train --export=onnx --head=head.h5 -o mnist.onnx";
 
 static const struct argp_option table[] = {
     {NULL, 0, NULL, 0, "How to fit:", 1},
