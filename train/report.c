@@ -59,7 +59,8 @@ static enum status put_verdict(FILE *stream, const struct report_input *input) {
         size_t right = (size_t)(test->accuracy * (double)test->rows + 0.5);
         fputs("<p class=\"big\">", stream);
         report_text_percent(stream, test->accuracy, 2);
-        fprintf(stream, "</p>\n<p class=\"say\">of %s test rows are told right; %s are not.</p>\n",
+        fprintf(stream,
+                "</p>\n<p class=\"say\">of the %s test rows are classified correctly, %s are not.</p>\n",
                 table_count(test->rows, all), table_count(test->rows - right, wrong));
     }
     if (is_fit(input))
@@ -168,8 +169,9 @@ static enum status put_provenance(FILE *stream, const struct report_input *input
 
 static enum status put_command(FILE *stream, const struct report_input *input) {
     for (size_t i = 0; input->argv[i] != NULL; i++) {
-        fputs(i > 0 ? " " : "", stream);
+        fputs(i > 0 ? " <span>" : "<span>", stream);
         report_text_quoted(stream, input->argv[i]);
+        fputs("</span>", stream);
     }
     return STATUS_OK;
 }

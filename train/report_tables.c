@@ -99,8 +99,8 @@ void report_tables_sweep(FILE *stream, const struct report_input *input) {
     fputs("</tbody></table></div>\n</section>\n", stream);
 }
 
-/* One count of the matrix: on the diagonal its share of the label's rows is the strength of the colour,
- * elsewhere the square root of its share of the most frequent confusion, so that rare ones can be seen. */
+/* One count of the matrix. The strength of its colour is its share of the label's rows on the diagonal,
+ * elsewhere its share of the most frequent confusion. */
 static void put_count(FILE *stream, const struct report_input *input, size_t label, size_t predicted,
                       size_t most) {
     size_t count = input->matrix[label * input->classes + predicted],
@@ -113,9 +113,8 @@ static void put_count(FILE *stream, const struct report_input *input, size_t lab
     fprintf(stream,
             "<td class=\"%s\" style=\"--a:%.3f\" title=\"label %zu, predicted %zu: %zu of %zu rows, %.1f "
             "%%\">%zu</td>",
-            label == predicted ? "right" : "wrong",
-            label == predicted ? share : sqrt((double)count / (double)most), label, predicted, count, support,
-            100 * share, count);
+            label == predicted ? "right" : "wrong", label == predicted ? share : (double)count / (double)most,
+            label, predicted, count, support, 100 * share, count);
 }
 
 void report_tables_confusion(FILE *stream, const struct report_input *input) {
@@ -128,11 +127,12 @@ void report_tables_confusion(FILE *stream, const struct report_input *input) {
     fprintf(stream,
             "<section aria-labelledby=\"confusion\">\n<h2 id=\"confusion\">Confusion</h2>\n"
             "<div class=\"scroll card\" tabindex=\"0\" role=\"region\" aria-label=\"Confusion matrix\">"
-            "<table class=\"matrix\">\n<caption>Test rows by their label (down) and by the class that was "
+            "<table class=\"matrix\" style=\"--n:%zu\">\n<caption>Test rows by their label (down) and by the "
+            "class that was "
             "predicted "
             "(across)</caption>\n<thead><tr><td class=\"corner\"></td><th scope=\"colgroup\" colspan=\"%zu\">"
             "predicted</th></tr>\n<tr><th scope=\"col\">label</th>",
-            classes);
+            classes, classes);
     for (size_t c = 0; c < classes; c++)
         fprintf(stream, "<th scope=\"col\">%zu</th>", c);
     fputs("</tr></thead>\n<tbody>\n", stream);

@@ -111,7 +111,7 @@ static void test_fit(void **state) {
     struct fixture *f = make(10, 200);
     char *page = page_of(f);
     assert_has(page, "<title>85.70\u00A0% \u00B7 features.h5</title>");
-    assert_has(page, "<pre class=\"card\" tabindex=\"0\">bin/train --epochs=3 features.h5</pre>");
+    assert_has(page, "<span>bin/train</span> <span>--epochs=3</span> <span>features.h5</span></pre>");
     assert_has(page, "<th scope=\"row\">backbone</th><td>vgg16</td>");
     assert_has(page, "200 epochs in 2\u00A0s, 100\u00A0epochs/s");
     assert_has(page, "<th scope=\"row\">validation</th><td>1,200</td><td>0.5000</td><td>87.50\u00A0%</td>");
@@ -271,10 +271,11 @@ static void test_hostile_names(void **state) {
     assert_lacks(text, "</script><b>");
     assert_lacks(text, "<img");
     assert_has(text, "<title>85.70\u00A0% \u00B7 script&#62;&#60;b&#62;&#39;\uFFFD\uFFFD\uFFFD.h5</title>");
-    assert_has(text, ">&#39;./my train&#39; &#39;--history=it&#39;\\&#39;&#39;s.csv&#39; "
-                     "&#39;&#60;/script&#62;&#60;b&#62;&#34;&#38;&#39; $&#39;-o\\012\\001&#39; "
-                     "$&#39;\\377{{x}}&#39; "
-                     "&#39;&#39;</pre>");
+    assert_has(text, "<span>&#39;./my train&#39;</span> "
+                     "<span>&#39;--history=it&#39;\\&#39;&#39;s.csv&#39;</span> "
+                     "<span>&#39;&#60;/script&#62;&#60;b&#62;&#34;&#38;&#39;</span> "
+                     "<span>$&#39;-o\\012\\001&#39;</span> "
+                     "<span>$&#39;\\377{{x}}&#39;</span> <span>&#39;&#39;</span></pre>");
     assert_int_equal(count_of(text, "</script>"), 2);
     free(text);
     destroy(f);
