@@ -59,9 +59,9 @@ enum status report_mistakes_section(FILE *stream, const struct report_input *inp
     fprintf(stream,
             "<p>%s of the %s test rows that were mistaken: label \u2192 predicted, the probability of what "
             "was predicted, "
-            "that of the label, and the row, from 0.</p>\n<ol class=\"mistakes%s\">\n",
+            "that of the label, and the row, from 0.</p>\n<ol class=\"mistakes%s%s\">\n",
             table_count(mistakes.count, listed), table_count(mistakes.all, all),
-            input->images != NULL ? " pictures" : "");
+            input->images != NULL ? " pictures" : "", input->classes > 100 ? " many" : "");
     for (size_t i = 0; i < mistakes.count; i++) {
         put_mistake(stream, input, mistakes.rows[i], uris[i]);
         free(uris[i]);

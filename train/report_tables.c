@@ -16,7 +16,7 @@ static void put_cell(FILE *stream, double value, bool percent) {
     else if (percent)
         report_text_percent(stream, value, 2);
     else
-        fprintf(stream, "%.4f", value);
+        fprintf(stream, value < 1e5 ? "%.4f" : "%.6g", value);
     fputs("</td>", stream);
 }
 
@@ -64,19 +64,20 @@ void report_tables_sweep(FILE *stream, const struct report_input *input) {
     if (sweep->count == 0)
         return;
     char text[32];
+    bool folds = sweep->folds > 1;
     fprintf(stream,
             "<section aria-labelledby=\"sweep\">\n<h2 id=\"sweep\">Settings that were tried</h2>\n<p>%s",
             table_count(sweep->count, text));
-    if (sweep->folds > 1)
+    if (folds)
         fprintf(stream, " on %zu folds each", sweep->folds);
     fprintf(stream,
             ", ranked by validation loss%s.</p>\n<div class=\"scroll card\" tabindex=\"0\" role=\"region\" "
             "aria-label=\"Settings that were tried\"><table>\n<thead><tr><th scope=\"col\">rank</th>"
             "<th scope=\"col\">learning rate</th><th scope=\"col\">l2</th><th scope=\"col\">momentum</th>"
             "<th scope=\"col\">loss</th><th scope=\"col\">accuracy</th><th scope=\"col\">val. loss</th>"
-            "<th scope=\"col\">val. accuracy</th><th scope=\"col\">\u00B1 between folds</th>"
-            "<th scope=\"col\">epoch</th></tr></thead>\n<tbody>\n",
-            sweep->count > TRIED_MAX ? "; the first 40" : "");
+            "<th scope=\"col\">val. accuracy</th>%s<th scope=\"col\">epoch</th></tr></thead>\n<tbody>\n",
+            sweep->count > TRIED_MAX ? "; the first 40" : "",
+            folds ? "<th scope=\"col\">\u00B1 between folds</th>" : "");
     for (size_t i = 0; i < sweep->count && i < TRIED_MAX; i++) {
         const struct sweep_result *one = &sweep->ranked[i];
         fprintf(stream, "<tr%s><th scope=\"row\">%zu</th>", i == 0 ? " class=\"best\"" : "", i + 1);
@@ -84,15 +85,16 @@ void report_tables_sweep(FILE *stream, const struct report_input *input) {
         put_general(stream, one->optim.l2);
         put_general(stream, one->optim.momentum);
         if (one->diverged > 0) {
-            fprintf(stream, "<td colspan=\"6\" class=\"text\">diverged in epoch %zu</td></tr>\n",
-                    one->diverged);
+            fprintf(stream, "<td colspan=\"%d\" class=\"text\">diverged in epoch %zu</td></tr>\n",
+                    folds ? 6 : 5, one->diverged);
             continue;
         }
         put_cell(stream, one->loss, false);
         put_cell(stream, one->accuracy, true);
         put_cell(stream, one->val_loss, false);
         put_cell(stream, one->val_accuracy, true);
-        put_cell(stream, sweep->folds > 1 ? one->val_accuracy_deviation : NAN, true);
+        if (folds)
+            put_cell(stream, one->val_accuracy_deviation, true);
         put_general(stream, one->epochs);
         fputs("</tr>\n", stream);
     }
