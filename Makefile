@@ -19,6 +19,7 @@ PACKAGES := gcc libc6-dev pkg-config libhdf5-dev libopenblas-openmp-dev zlib1g-d
             libprotobuf-c-dev protobuf-c-compiler ca-certificates curl jq
 PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn \
                  clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist python3-onnx \
+                 chromium chromium-driver \
                  $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEMO := dataset-fashion-mnist
 
@@ -118,6 +119,9 @@ $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CC    $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+
+# The report's page goes into the program as it is.
+$(BUILD)/train/report_page.o: train/report.html
 
 define link
 	@mkdir -p $(@D)

@@ -46,6 +46,8 @@ enum key {
     KEY_LOGDIR,
     KEY_HISTOGRAMS,
     KEY_JSON,
+    KEY_REPORT,
+    KEY_IMAGES,
     KEY_EVALUATE,
     KEY_PREDICT,
     KEY_EXPORT,
@@ -150,6 +152,13 @@ static const struct argp_option table[] = {
      "Histograms of the weights in --logdir, every N epochs; 0 for none (default 0)", 2},
     {"json", KEY_JSON, "FILE", 0, "One JSON object with the history and the results (- is standard output)",
      2},
+    {"report", KEY_REPORT, "FILE", 0,
+     "One HTML page with curves, confusion matrix, classes, and the most confident mistakes on the test rows "
+     "(- is "
+     "standard output)",
+     2},
+    {"images", KEY_IMAGES, "DATASET", 0,
+     "For --report: the folder of IDX files that the cache was made from, for pictures of the mistakes", 2},
     {"quiet", 'q', NULL, 0, "Only the results, no table of epochs, no confusion matrix", 2},
     {"verbose", 'v', NULL, 0, "Every epoch, and more", 2},
     {NULL, 0, NULL, 0, "Instead of a fit:", 3},
@@ -217,6 +226,8 @@ static const struct use {
     {KEY_LOGDIR, FIT, ANY},
     {KEY_HISTOGRAMS, FIT, ANY},
     {KEY_JSON, FIT | EVALUATE, ANY},
+    {KEY_REPORT, FIT | EVALUATE, ANY},
+    {KEY_IMAGES, FIT | EVALUATE, ANY},
     {KEY_MEMORY, FIT | EVALUATE | PREDICT, ANY},
     {KEY_HEAD, MODEL, ANY},
     {'w', MODEL, ANY},
@@ -322,8 +333,11 @@ static void check_files(struct argp_state *state, struct options *options) {
         options->output = options->mode == OPTIONS_PREDICT ? "-" : DEFAULT_OUTPUT;
     if (options->mode == OPTIONS_FIT && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
-    const char *files[] = {options->history, options->json, options->logdir, options->checkpoint,
-                           options->mode == OPTIONS_FIT ? options->output : NULL};
+    if (options->images != NULL && options->report == NULL)
+        cli_fail(state, "--images needs a --report, which shows them");
+    const char *files[] = {options->history,    options->json,
+                           options->report,     options->logdir,
+                           options->checkpoint, options->mode == OPTIONS_FIT ? options->output : NULL};
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
@@ -438,6 +452,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_JSON:
         options->json = value;
         break;
+    case KEY_REPORT:
+        options->report = value;
+        break;
+    case KEY_IMAGES:
+        options->images = value;
+        break;
     case 'q':
         options->level = LOG_QUIET;
         break;
@@ -495,8 +515,10 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .checkpoint_every = DEFAULT_EVERY,
         .weights = WEIGHTS_DEFAULT,
         .level = LOG_NORMAL,
+        .argv = argv,
     };
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
     cli_init();
-    argp_parse(&argp, argc, argv, 0, NULL, options);
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, options); /* which leaves argv in its order */
+    argv[0] = program_invocation_name;
 }

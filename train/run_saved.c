@@ -17,6 +17,8 @@ enum status run_evaluate(struct session *session) {
     struct output json = {0};
     enum status status = head_io_read(options->head, session->kernels, session->info, options->cache,
                                       &session->head, &training);
+    if (status == STATUS_OK)
+        status = session_open_report(session);
     if (status == STATUS_OK && options->json != NULL)
         status = output_open(&json, options->json);
     if (status == STATUS_OK)
@@ -27,6 +29,8 @@ enum status run_evaluate(struct session *session) {
             0, &results);
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&json, &results);
+    if (status == STATUS_OK && options->report != NULL)
+        status = session_write_report(session, &results, 0, &training);
     output_abort(&json);
     return status;
 }
