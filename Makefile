@@ -17,7 +17,7 @@ VERSION := 1.0.0
 # The packages of Debian 12, in one place: to build and run, and what the tests and checks need on top.
 PACKAGES := gcc libc6-dev pkg-config libhdf5-dev libopenblas-openmp-dev zlib1g-dev libssl-dev libisal-dev libcjson-dev \
             libprotobuf-c-dev protobuf-c-compiler ca-certificates curl jq
-PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn \
+PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn liblinear-tools \
                  clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist python3-onnx \
                  chromium chromium-driver \
                  $(if $(shell command -v npm),,nodejs npm)
@@ -64,7 +64,7 @@ TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/interop/*_tool.c))
 PYTHON_TESTS := $(sort $(wildcard tests/*/test_*.py))
 C_FILES := $(sort $(wildcard common/*.[ch] extract/*.[ch] train/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps deps-test data demo test asan tsan lint bench format install uninstall clean man check-tools
+.PHONY: all help deps deps-test data demo test asan tsan lint bench bench-train format install uninstall clean man check-tools
 .DELETE_ON_ERROR:
 
 ## all: builds bin/extract and bin/train (the default)
@@ -177,6 +177,11 @@ lint: deps-test
 bench: deps-test
 	@$(MAKE) --no-print-directory tests-built
 	@$(PYTHON) tests/bench/bench.py
+
+## bench-train: train beside the machine's bounds, PyTorch and scikit-learn (tests/bench/README.md)
+bench-train: deps-test
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/bench/bench_train.py
 
 ## format: lays out all C files by .clang-format
 format:
