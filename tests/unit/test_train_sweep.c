@@ -83,6 +83,8 @@ static void test_limits(void **state) {
     assert_string_equal(sweep_name(&sweep, SWEEP_MAX - 1, name), "lr=64,l2=64");
     snprintf(text, sizeof text, "%s%s", many("lr=", 64, ";"), many("l2=", 65, ""));
     assert_fails(sweep_parse(&sweep, text, OPTIM_ADAM), STATUS_USAGE, "more than 4096 combinations");
+    snprintf(text, sizeof text, "%s%s", many("lr=", 17, ";"), many("l2=", 241, "")); /* 4097 */
+    assert_fails(sweep_parse(&sweep, text, OPTIM_ADAM), STATUS_USAGE, "more than 4096 combinations");
     snprintf(text, sizeof text, "%s%s%s", many("lr=", 64, ";"), many("l2=", 64, ";"), "momentum=0,1");
     assert_fails(sweep_parse(&sweep, text, OPTIM_SGD), STATUS_USAGE, "more than 4096 combinations");
     assert_ok(sweep_parse(
