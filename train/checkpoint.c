@@ -191,31 +191,35 @@ static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_
     return status;
 }
 
-/* The next line of *text, without its end, into line[nbytes]; false when there is none. */
-static bool next_line(const char **text, char *line, size_t nbytes) {
+/* The next line of *text, which is moved behind it; its length, without its end, or 0 when there is none. */
+static size_t next_line(const char **text, const char **line_ret) {
     size_t length = strcspn(*text, "\n");
-    if (**text == '\0')
-        return false;
-    snprintf(line, nbytes, "%.*s", (int)length, *text);
+    *line_ret = *text;
     *text += length + ((*text)[length] == '\n');
-    return true;
+    return length;
 }
 
 /* All settings that differ, in one message; both lists have the same names in the same order, unless another
  * version wrote one of them. */
 static enum status check_settings(const struct checkpoint *checkpoint, const char *found) {
-    const char *ours = checkpoint->settings, *theirs = found;
-    char want[1200], have[1200], list[900] = "";
-    while (next_line(&ours, want, sizeof want)) {
-        if (!next_line(&theirs, have, sizeof have))
-            have[0] = '\0';
+    enum { SHOWN = 120 }; /* bytes of a line */
+    const char *ours = checkpoint->settings, *theirs = found, *want, *have;
+    char list[900] = "";
+    while (*ours != '\0' || *theirs != '\0') {
+        size_t want_length = next_line(&ours, &want), have_length = next_line(&theirs, &have);
+        if (want_length == have_length && memcmp(want, have, want_length) == 0)
+            continue;
+        const char *equals = memchr(want, '=', want_length);
+        if (equals != NULL) {
+            want_length -= (size_t)(equals + 1 - want);
+            want = equals + 1;
+        }
         size_t used = strlen(list);
-        const char *value = strchr(want, '=');
-        if (strcmp(want, have) != 0)
-            snprintf(list + used, sizeof list - used, "%s %.120s there, %.100s here", used > 0 ? ";" : "",
-                     have, value != NULL ? value + 1 : want);
+        snprintf(list + used, sizeof list - used, "%s %.*s there, %.*s here", used > 0 ? ";" : "",
+                 (int)(have_length < SHOWN ? have_length : SHOWN), have,
+                 (int)(want_length < SHOWN ? want_length : SHOWN), want);
     }
-    if (list[0] == '\0' && *theirs == '\0')
+    if (list[0] == '\0')
         return STATUS_OK;
     return status_set(STATUS_MISMATCH,
                       "%s: the checkpoint of another fit:%s; remove it, or name another file with "
