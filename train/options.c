@@ -324,7 +324,7 @@ static void check_export(struct argp_state *state, const struct options *options
     if (model && options->cache != NULL)
         cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
     if (model &&
-        (strcmp(options->output, options->head) == 0 || strcmp(options->output, options->weights) == 0))
+        (cli_same_file(options->output, options->head) || cli_same_file(options->output, options->weights)))
         cli_fail(state, "--output=%s: would replace what is read", options->output);
 }
 
@@ -338,6 +338,11 @@ static void check_files(struct argp_state *state, struct options *options) {
     const char *files[] = {options->history,    options->json,
                            options->report,     options->logdir,
                            options->checkpoint, options->mode == OPTIONS_FIT ? options->output : NULL};
+    const char *written[] = {options->history, options->json, options->report, options->checkpoint,
+                             options->mode == OPTIONS_PREDICT ? options->output : NULL};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+        if (cli_same_file(written[i], options->cache) || cli_same_file(written[i], options->head))
+            cli_fail(state, "%s: is read, and must not be written", written[i]);
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
