@@ -232,8 +232,6 @@ static void check_uses(struct argp_state *state, const struct options *options) 
 /* What one option asks of another. */
 static void check_fit(struct argp_state *state, struct options *options) {
     struct fit_options *fit = &options->fit;
-    if (fit->optim.nesterov && fit->optim.momentum == 0)
-        cli_fail(state, "--nesterov needs a --momentum");
     if (options->histogram_freq > 0 && options->logdir == NULL)
         cli_fail(state, "--histogram-freq needs a --logdir");
     if (options->given[KEY_CHECKPOINT_EVERY] && options->checkpoint == NULL)
@@ -280,6 +278,14 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
 }
 
+/* Of all combinations, or of the one. */
+static void check_nesterov(struct argp_state *state, const struct options *options) {
+    const struct optim_settings *optim = &options->fit.optim;
+    for (size_t i = 0; optim->nesterov && (i == 0 || i < options->sweep.count); i++)
+        if (sweep_settings(&options->sweep, i, optim).momentum == 0)
+            cli_fail(state, "--nesterov needs a --momentum");
+}
+
 static void check_files(struct argp_state *state, struct options *options) {
     if (options->mode == OPTIONS_EXPORT && (options->output == NULL || options->output[0] == '\0'))
         cli_fail(state, "--export needs an --output, how its files' names shall begin");
@@ -307,6 +313,7 @@ static void check(struct argp_state *state, struct options *options) {
     check_uses(state, options);
     check_fit(state, options);
     check_sweep(state, options);
+    check_nesterov(state, options);
     check_files(state, options);
 }
 
