@@ -167,7 +167,8 @@ class Sweep(Case):
                     "--output=one.h5")
         self.assertEqual(self.read("head.h5"), self.read("one.h5"))
         before = sorted(os.listdir(self.folder))
-        done = self.train("--epochs=3", "--optimizer=sgd", "--l2=1", "--sweep=lr=1e6,1e5", "-o", "new.h5", "features.h5")
+        done = self.train("--epochs=3", "--optimizer=sgd", "--l2=1", "--sweep=lr=1e6,1e5", "-o", "new.h5",
+                          "features.h5")
         self.assertEqual(done.returncode, 1)
         self.assertIn("--learning-rate=100000", done.stderr.splitlines()[-1])
         self.assertEqual(sorted(os.listdir(self.folder)), before)
@@ -356,11 +357,12 @@ class Memory(Case):
 
     def test_fit(self):
         """The same for any number of threads; another head than in memory, but as good a one."""
-        whole = self.fitted("--epochs=8", "--learning-rate=0.01", "--output=whole.h5", cache="large.h5")
+        fit = ["--epochs=8", "--learning-rate=0.01"]
+        whole = self.fitted(*fit, "--output=whole.h5", cache="large.h5")
         for options in ([], ["--standardize", "--class-weights=balanced", "--l2=1e-4"]):
             heads, results = [], []
             for threads in (1, 2, 3, 7):
-                result = self.fitted("--epochs=8", "--learning-rate=0.01", "--memory=200K", f"-j{threads}", *options, cache="large.h5")
+                result = self.fitted(*fit, "--memory=200K", f"-j{threads}", *options, cache="large.h5")
                 heads.append(self.read("head.h5"))
                 results.append([result["train"], result["validation"], result["test"]])
             self.assertEqual(heads.count(heads[0]), 4)
@@ -370,7 +372,7 @@ class Memory(Case):
             self.assertEqual(again["test"], results[0][2])
             self.assertLess(abs(results[0][1]["accuracy"] - whole["validation"]["accuracy"]), 0.04)
             self.assertGreater(results[0][1]["accuracy"], 0.5)
-        self.fitted("--epochs=8", "--learning-rate=0.01", "--memory=300K", cache="large.h5")  # the head depends on how many rows are mixed
+        self.fitted(*fit, "--memory=300K", cache="large.h5")  # the head depends on how many rows are mixed
         self.assertNotEqual(self.read("head.h5"), heads[0])
 
     def test_enough_memory_is_no_different(self):
