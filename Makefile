@@ -17,10 +17,11 @@ VERSION := 1.0.0
 # The packages of Debian 12, in one place: to build and run, and what the tests and checks need on top.
 PACKAGES := gcc libc6-dev pkg-config libhdf5-dev libopenblas-openmp-dev zlib1g-dev libssl-dev libisal-dev libcjson-dev \
             libprotobuf-c-dev protobuf-c-compiler ca-certificates curl jq
-PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn \
-                 clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist
+PACKAGES_TEST := libcmocka-dev python3 python3-numpy python3-h5py python3-opencv python3-torch python3-sklearn liblinear-tools \
+                 clang libomp-dev clang-format shellcheck binutils procps help2man dataset-fashion-mnist python3-onnx \
+                 chromium chromium-driver \
+                 $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEMO := dataset-fashion-mnist
-PACKAGES_BENCH := python3-onnx
 
 Q := $(if $(filter 1,$(V)),,@)
 BUILD := build/$(CONFIG)
@@ -63,7 +64,7 @@ TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/interop/*_tool.c))
 PYTHON_TESTS := $(sort $(wildcard tests/*/test_*.py))
 C_FILES := $(sort $(wildcard common/*.[ch] extract/*.[ch] train/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps deps-test data demo test asan tsan lint bench format install uninstall clean man check-tools
+.PHONY: all help deps deps-test data demo test asan tsan lint bench bench-train format install uninstall clean man check-tools
 .DELETE_ON_ERROR:
 
 ## all: builds bin/extract and bin/train (the default)
@@ -112,11 +113,15 @@ $(PROTO)/%.pb-c.c $(PROTO)/%.pb-c.h: %.proto
 	@mkdir -p $(PROTO)
 	$(if $(Q),@echo "PROTO $<")
 	$(Q)protoc-c --c_out=$(PROTO) $<
+$(BUILD)/train/export_onnx.o: $(PROTO)/train/onnx.pb-c.h
 $(BUILD)/train/tensorboard.o $(BUILD)/tests/unit/test_train_tensorboard.o: $(PROTO)/train/tensorboard.pb-c.h
 $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CC    $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+
+# The report's page goes into the program as it is.
+$(BUILD)/train/report_page.o: train/report.html
 
 define link
 	@mkdir -p $(@D)
@@ -170,9 +175,13 @@ lint: deps-test
 
 ## bench: images per second beside other software, and where the time goes (tests/bench/README.md)
 bench: deps-test
-	@.ci/install $(PACKAGES_BENCH)
 	@$(MAKE) --no-print-directory tests-built
 	@$(PYTHON) tests/bench/bench.py
+
+## bench-train: train beside the machine's bounds, PyTorch and scikit-learn (tests/bench/README.md)
+bench-train: deps-test
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/bench/bench_train.py
 
 ## format: lays out all C files by .clang-format
 format:

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void cli_init(void) {
     argp_err_exit_status = CLI_EXIT_USAGE;
@@ -76,4 +77,10 @@ int cli_choice(const struct argp_state *state, const char *option, const char *t
                  choices[i]);
     }
     cli_fail(state, "%s=%s: must be %s", option, text, list);
+}
+
+bool cli_same_file(const char *a, const char *b) {
+    struct stat first, second;
+    return a != NULL && b != NULL && stat(a, &first) == 0 && stat(b, &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }

@@ -9,16 +9,15 @@ bool h5_has_attribute(hid_t object, const char *name) {
     return H5Aexists(object, name) > 0;
 }
 
-/* Writes `count` elements (0: a scalar), over an attribute of the same name and kind that may be there. */
-static enum status write_attribute(hid_t object, const char *name, hid_t type, size_t count,
+/* Writes *count elements (NULL: a scalar), over an attribute of the same name and kind that may be there. */
+static enum status write_attribute(hid_t object, const char *name, hid_t type, const hsize_t *count,
                                    const void *value) {
     char where[512];
-    hsize_t dims[1] = {count};
     hid_t space = H5I_INVALID_HID, attribute = H5I_INVALID_HID;
     if (h5_has_attribute(object, name)) {
         attribute = H5Aopen(object, name, H5P_DEFAULT);
     } else {
-        space = count > 0 ? H5Screate_simple(1, dims, NULL) : H5Screate(H5S_SCALAR);
+        space = count != NULL ? H5Screate_simple(1, count, NULL) : H5Screate(H5S_SCALAR);
         attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     }
     bool done = attribute >= 0 && H5Awrite(attribute, type, value) >= 0;
@@ -38,18 +37,18 @@ static hid_t string_type(size_t size, H5T_cset_t charset) {
 
 enum status h5_write_string(hid_t object, const char *name, const char *text) {
     hid_t type = string_type(H5T_VARIABLE, H5T_CSET_UTF8);
-    enum status status = write_attribute(object, name, type, 0, &text);
+    enum status status = write_attribute(object, name, type, NULL, &text);
     h5_close(&type);
     return status;
 }
 
 enum status h5_write_whole(hid_t object, const char *name, uint64_t value) {
     int64_t number = (int64_t)value;
-    return write_attribute(object, name, H5T_NATIVE_INT64, 0, &number);
+    return write_attribute(object, name, H5T_NATIVE_INT64, NULL, &number);
 }
 
 enum status h5_write_real(hid_t object, const char *name, double value) {
-    return write_attribute(object, name, H5T_NATIVE_DOUBLE, 0, &value);
+    return write_attribute(object, name, H5T_NATIVE_DOUBLE, NULL, &value);
 }
 
 /* A numeric scalar attribute, converted to `type`. */
@@ -193,6 +192,7 @@ enum status h5_read_string(hid_t object, const char *name, char *text, size_t si
 
 enum status h5_write_strings(hid_t object, const char *name, const char *const list[], size_t count) {
     char where[512];
+    const hsize_t dims = count;
     size_t size = 1;
     for (size_t i = 0; i < count; i++)
         size = strlen(list[i]) > size ? strlen(list[i]) : size;
@@ -204,7 +204,7 @@ enum status h5_write_strings(hid_t object, const char *name, const char *const l
     hid_t type = string_type(size, H5T_CSET_ASCII);
     enum status status = STATUS_IO;
     if (type >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0)
-        status = write_attribute(object, name, type, count, bytes);
+        status = write_attribute(object, name, type, &dims, bytes);
     h5_close(&type);
     free(bytes);
     return status;

@@ -8,6 +8,9 @@
 #include "common/digest.h"
 #include "common/status.h"
 
+/* Where data/get.sh puts the weights of keras.applications. */
+#define WEIGHTS_DEFAULT "data/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
 struct weights {
     struct backbone_tensors tensors;
     char sha256[DIGEST_HEX_SIZE]; /* over kernel and bias of each layer in order, float32 little-endian,

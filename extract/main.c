@@ -23,7 +23,6 @@
 #include <string.h>
 
 #define DEFAULT_OUTPUT "features.h5"
-#define DEFAULT_WEIGHTS "data/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 enum { DEFAULT_SIZE = 56, DEFAULT_CLASSES = 10, THREADS_MAX = 1024 };
 
 enum engine { ENGINE_AUTO, ENGINE_WINOGRAD, ENGINE_GEMM, ENGINE_REFERENCE, ENGINES };
@@ -57,7 +56,7 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What to make:", 1},
     {"output", 'o', "FILE", 0, "The cache (default " DEFAULT_OUTPUT ")", 1},
     {"weights", 'w', "FILE", 0,
-     "Keras' VGG16 weights, or random[:SEED] for a seeded He-normal backbone (default " DEFAULT_WEIGHTS ")",
+     "Keras' VGG16 weights, or random[:SEED] for a seeded He-normal backbone (default " WEIGHTS_DEFAULT ")",
      1},
     {"size", 's', "N", 0,
      "Side of the input square in pixels, 32 or more (default 56); gives 512 (N/32)^2 features, N/32 rounded "
@@ -160,6 +159,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (!arguments->summary && !arguments->info && !arguments->verify && !arguments->run.dataset)
             cli_fail(state, "DATASET is missing: a folder with the four IDX files, as data after "
                             "data/get.sh");
+        if (arguments->json != NULL && (strcmp(arguments->json, arguments->run.cache) == 0 ||
+                                        cli_same_file(arguments->json, arguments->run.cache) ||
+                                        cli_same_file(arguments->json, arguments->run.weights)))
+            cli_fail(state, "--json=%s: is the cache or the weights", arguments->json);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -333,7 +336,7 @@ static enum status extract(struct arguments *arguments) {
 int main(int argc, char *argv[]) {
     struct arguments arguments = {
         .run = {.cache = DEFAULT_OUTPUT,
-                .weights = DEFAULT_WEIGHTS,
+                .weights = WEIGHTS_DEFAULT,
                 .size = DEFAULT_SIZE,
                 .threads = (size_t)omp_get_num_procs()},
         .classes = DEFAULT_CLASSES,

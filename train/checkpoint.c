@@ -47,16 +47,6 @@ static size_t history_rows(const struct fit_head *head) {
     return head->diverged > 0 ? head->diverged : head->done;
 }
 
-static enum status write_array(hid_t group, const char *name, hid_t stored, hid_t type, int rank,
-                               const hsize_t dims[], const void *values) {
-    hid_t dataset = H5I_INVALID_HID;
-    enum status status = h5_create_dataset(&dataset, group, name, stored, rank, dims);
-    if (status == STATUS_OK)
-        status = h5_write_rows(dataset, type, 0, dims[0], values);
-    h5_close(&dataset);
-    return status;
-}
-
 static enum status write_head(hid_t file, size_t index, const struct fit_head *head,
                               const struct learner *learner) {
     char name[32];
@@ -82,13 +72,13 @@ static enum status write_head(hid_t file, size_t index, const struct fit_head *h
     if (status == STATUS_OK)
         status = h5_write_real(group, "lowest", learner->patience.lowest);
     if (status == STATUS_OK)
-        status = write_array(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
+        status = h5_write_dataset(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
     arrays_of(learner, arrays);
     for (size_t i = 0; i < ARRAYS && status == STATUS_OK; i++) {
         const hsize_t count = arrays[i].count;
         if (arrays[i].values != NULL)
-            status = write_array(group, arrays[i].name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count,
-                                 arrays[i].values);
+            status = h5_write_dataset(group, arrays[i].name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count,
+                                      arrays[i].values);
     }
     h5_close(&group);
     mem_free(history);
@@ -114,16 +104,7 @@ enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, 
         status = h5_write_whole(file, "heads", count);
     for (size_t h = 0; h < count && status == STATUS_OK; h++)
         status = write_head(file, h, &heads[h], &learners[h]);
-    if (status == STATUS_OK)
-        status = h5_close_written(&file);
-    if (status == STATUS_OK)
-        status = output_publish(partial, checkpoint->path);
-    if (status != STATUS_OK) {
-        h5_close(&file);
-        unlink(partial); /* it may be there even when its creation failed: on a full disk */
-    }
-    free(partial);
-    return status;
+    return h5_finish(status, &file, partial, checkpoint->path);
 }
 
 static enum status read_array(hid_t group, const char *name, hid_t type, int rank, const hsize_t dims[],

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-const char *const export_names[EXPORT_FORMATS] = {"npy", "svmlight"};
+const char *const export_names[EXPORT_FORMATS] = {
+    [EXPORT_NPY] = "npy", [EXPORT_SVMLIGHT] = "svmlight", [EXPORT_ONNX] = "onnx", [EXPORT_KERAS] = "keras"};
 
 enum { CHUNK_NBYTES = 16 << 20, NPY_HEADER = 128 };
 

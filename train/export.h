@@ -13,9 +13,10 @@
 #include "common/cache.h"
 #include "common/status.h"
 
-enum export_format { EXPORT_NPY, EXPORT_SVMLIGHT, EXPORT_FORMATS };
+/* EXPORT_ONNX and EXPORT_KERAS are whole networks (export_model.h), the others features. */
+enum export_format { EXPORT_NPY, EXPORT_SVMLIGHT, EXPORT_ONNX, EXPORT_KERAS, EXPORT_FORMATS };
 
-/* "npy", "svmlight". */
+/* "npy", "svmlight", "onnx", "keras". */
 extern const char *const export_names[EXPORT_FORMATS];
 
 /* Writes both splits of a complete cache, a few blocks of rows at a time, each verified. Files of these names

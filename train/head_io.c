@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char format_name[] = "vggcache-head", layer_name[] = "dense";
 static const char *const weight_names[2] = {"dense/kernel:0", "dense/bias:0"};
@@ -85,7 +84,7 @@ static enum status write_attributes(hid_t file, const struct head *head,
 
 static enum status write_weights(hid_t file, size_t dim, size_t classes, const float *kernel,
                                  const float *bias) {
-    hid_t layer = H5I_INVALID_HID, inner = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
+    hid_t layer = H5I_INVALID_HID, inner = H5I_INVALID_HID;
     const hsize_t dims[2] = {dim, classes};
     enum status status = h5_create_group(&layer, file, layer_name);
     if (status == STATUS_OK)
@@ -93,15 +92,9 @@ static enum status write_weights(hid_t file, size_t dim, size_t classes, const f
     if (status == STATUS_OK)
         status = h5_create_group(&inner, layer, "dense");
     if (status == STATUS_OK)
-        status = h5_create_dataset(&dataset, inner, "kernel:0", H5T_IEEE_F32LE, 2, dims);
+        status = h5_write_dataset(inner, "kernel:0", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 2, dims, kernel);
     if (status == STATUS_OK)
-        status = h5_write_rows(dataset, H5T_NATIVE_FLOAT, 0, dim, kernel);
-    h5_close(&dataset);
-    if (status == STATUS_OK)
-        status = h5_create_dataset(&dataset, inner, "bias:0", H5T_IEEE_F32LE, 1, dims + 1);
-    if (status == STATUS_OK)
-        status = h5_write_rows(dataset, H5T_NATIVE_FLOAT, 0, classes, bias);
-    h5_close(&dataset);
+        status = h5_write_dataset(inner, "bias:0", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, dims + 1, bias);
     h5_close(&inner);
     h5_close(&layer);
     return status;
@@ -124,14 +117,8 @@ enum status head_io_write(const char *path, const struct head *head, const struc
         status = write_attributes(file, head, training, info);
     if (status == STATUS_OK)
         status = write_weights(file, head->dim, head->classes, kernel, bias);
-    if (status == STATUS_OK)
-        status = h5_close_written(&file);
-    if (status == STATUS_OK)
-        status = output_publish(partial, path);
-    if (status != STATUS_OK) {
-        h5_close(&file);
-        unlink(partial); /* it may be there even when its creation failed: on a full disk */
-    }
+    status = h5_finish(status, &file, partial, path);
+    partial = NULL;
 out:
     free(partial);
     mem_free(bias);
@@ -255,12 +242,33 @@ static enum status read_weights(hid_t file, const char *path, size_t dim, size_t
     return status;
 }
 
+/* Makes the head from a file whose attributes are read. */
+static enum status read_head(hid_t file, const char *path, const struct kernels *kernels, size_t dim,
+                             size_t classes, struct head *head_ret) {
+    struct head head = {0};
+    enum status status = head_create(&head, kernels, dim, classes);
+    if (status != STATUS_OK)
+        return status;
+    float *kernel = mem_alloc(dim * classes, sizeof *kernel), *bias = mem_alloc(classes, sizeof *bias);
+    if (kernel == NULL || bias == NULL)
+        status = status_set_no_memory(dim * classes * sizeof *kernel, path);
+    else
+        status = read_weights(file, path, dim, classes, kernel, bias);
+    if (status == STATUS_OK) {
+        head_set(&head, kernel, bias);
+        *head_ret = head;
+    } else {
+        head_free(&head);
+    }
+    mem_free(bias);
+    mem_free(kernel);
+    return status;
+}
+
 enum status head_io_read(const char *path, const struct kernels *kernels, const struct cache_info *info,
                          const char *cache_path, struct head *head_ret,
                          struct head_io_training *training_ret) {
     hid_t file = H5I_INVALID_HID;
-    struct head head = {0};
-    float *kernel = NULL, *bias = NULL;
     *training_ret = (struct head_io_training){0};
     enum status status = h5_open(&file, path, false);
     if (status == STATUS_OK)
@@ -268,24 +276,74 @@ enum status head_io_read(const char *path, const struct kernels *kernels, const 
     if (status == STATUS_OK)
         status = check_provenance(file, path, info, cache_path);
     if (status == STATUS_OK)
-        status = head_create(&head, kernels, info->dim, info->classes);
-    if (status != STATUS_OK)
-        goto out;
-    kernel = mem_alloc(head.dim * head.classes, sizeof *kernel);
-    bias = mem_alloc(head.classes, sizeof *bias);
-    if (kernel == NULL || bias == NULL)
-        status = status_set_no_memory(head.dim * head.classes * sizeof *kernel, path);
-    else
-        status = read_weights(file, path, head.dim, head.classes, kernel, bias);
-    if (status == STATUS_OK) {
-        head_set(&head, kernel, bias);
-        *head_ret = head;
-    } else {
-        head_free(&head);
+        status = read_head(file, path, kernels, info->dim, info->classes, head_ret);
+    h5_close(&file);
+    return status;
+}
+
+/* The shape of the kernel, found as Keras finds it. */
+static enum status read_shape(hid_t file, const char *path, size_t *dim_ret, size_t *classes_ret) {
+    char **names = NULL;
+    size_t count = 0;
+    hid_t layer = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
+    hsize_t dims[8] = {0};
+    int rank = 0;
+    enum status status = h5_open_group(&layer, file, layer_name);
+    if (status == STATUS_OK)
+        status = h5_read_strings(layer, "weight_names", &names, &count);
+    if (status == STATUS_OK && count != 2)
+        status = status_set(STATUS_FORMAT, "%s: %zu weights; a head has a kernel and a bias", path, count);
+    if (status == STATUS_OK)
+        status = h5_open_dataset(&dataset, layer, names[0]);
+    if (status == STATUS_OK)
+        status = h5_dataset_shape(dataset, &rank, dims);
+    if (status == STATUS_OK && rank != 2)
+        status = status_set(STATUS_FORMAT, "%s: its kernel is no matrix", path);
+    *dim_ret = dims[0];
+    *classes_ret = dims[1];
+    h5_close(&dataset);
+    h5_close(&layer);
+    h5_free_strings(names, count);
+    return status;
+}
+
+static enum status read_source(hid_t file, struct head_io_source *source) {
+    static const struct cache_info none;
+    char ignored[CACHE_SOURCE], attribute[CACHE_TEXT];
+    *source = (struct head_io_source){.preprocess = "", .weights_sha256 = ""};
+    for (size_t i = 0; i < cache_provenance_count() && i < HEAD_IO_SOURCES; i++) {
+        const char *name = cache_provenance(&none, i, ignored);
+        char *value = source->values[i];
+        enum status status =
+            h5_read_string(file, provenance_attribute(name, attribute), value, sizeof source->values[i]);
+        if (status != STATUS_OK)
+            return status;
+        snprintf(source->names[i], sizeof source->names[i], "%s", name);
+        source->count++;
+        if (strcmp(name, "input_size") == 0)
+            source->input_size = strtoull(value, NULL, 10);
+        else if (strcmp(name, "preprocess") == 0)
+            source->preprocess = value;
+        else if (strcmp(name, "weights_sha256") == 0)
+            source->weights_sha256 = value;
     }
-out:
-    mem_free(bias);
-    mem_free(kernel);
+    return STATUS_OK;
+}
+
+enum status head_io_load(const char *path, const struct kernels *kernels, struct head *head_ret,
+                         struct head_io_source *source_ret) {
+    struct head_io_training training = {0};
+    hid_t file = H5I_INVALID_HID;
+    size_t dim = 0, classes = 0;
+    enum status status = h5_open(&file, path, false);
+    if (status == STATUS_OK)
+        status = read_attributes(file, path, &training);
+    if (status == STATUS_OK)
+        status = read_source(file, source_ret);
+    if (status == STATUS_OK)
+        status = read_shape(file, path, &dim, &classes);
+    if (status == STATUS_OK)
+        status = read_head(file, path, kernels, dim, classes, head_ret);
     h5_close(&file);
     return status;
 }

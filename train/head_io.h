@@ -34,6 +34,16 @@ struct head_io_training {
     char optimizer[16], isa[16], class_weights[16]; /* class_weights "": not told */
 };
 
+/* What features a head is for, as its file tells: the attributes of cache_provenance(), and some of them by
+ * name. */
+enum { HEAD_IO_SOURCES = 16 };
+struct head_io_source {
+    size_t count;
+    char names[HEAD_IO_SOURCES][CACHE_TEXT], values[HEAD_IO_SOURCES][CACHE_SOURCE];
+    uint64_t input_size;
+    const char *preprocess, *weights_sha256; /* of values; "" when the file does not tell */
+};
+
 /* Writes a head under a partial name, then publishes it as `path`. STATUS_IO, STATUS_NO_MEMORY. */
 enum status head_io_write(const char *path, const struct head *head, const struct head_io_training *training,
                           const struct cache_info *info);
@@ -44,5 +54,10 @@ enum status head_io_write(const char *path, const struct head *head, const struc
 enum status head_io_read(const char *path, const struct kernels *kernels, const struct cache_info *info,
                          const char *cache_path, struct head *head_ret,
                          struct head_io_training *training_ret);
+
+/* Like head_io_read(), but for no cache in particular: the shape is the file's own, and *source_ret receives
+ * what features it is for. The struct must not be copied, because it points into itself. */
+enum status head_io_load(const char *path, const struct kernels *kernels, struct head *head_ret,
+                         struct head_io_source *source_ret);
 
 #endif

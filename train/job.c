@@ -50,6 +50,8 @@ enum status job_prepare(struct job *job, struct session *session, size_t *fit_co
         split_rows(session->info->splits[CACHE_TRAIN].rows, options->validation_split, fit_count_ret);
     if (status == STATUS_OK)
         status = check_head_path(options->output);
+    if (status == STATUS_OK)
+        status = session_open_report(session);
     if (status == STATUS_OK && options->json != NULL)
         status = output_open(&job->json, options->json);
     if (status == STATUS_OK && options->history != NULL)
@@ -190,14 +192,19 @@ enum status job_save(struct job *job) {
 enum status job_tell(struct job *job) {
     const struct options *options = job->session->options;
     enum status status = session_evaluate(job->session, job->penalty, job->fitted.count, &job->results);
-    if (status == STATUS_INTERRUPTED)
-        return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
     if (status == STATUS_OK && options->history != NULL) {
         record_history(job->csv.stream, job->results.history, job->results.epochs);
         status = output_commit(&job->csv);
     }
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&job->json, &job->results);
+    if (status == STATUS_OK && options->report != NULL) {
+        struct head_io_training training = describe(job);
+        size_t kept = job_kept_epoch(job, job->history, job->results.epochs);
+        status = session_write_report(job->session, &job->results, kept, &training);
+    }
+    if (status == STATUS_INTERRUPTED)
+        return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
     if (status == STATUS_OK)
         log_info("the head was saved as %s", options->output);
     return status;

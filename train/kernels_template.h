@@ -31,10 +31,20 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* SQRT(v): of each element. SWAP(w, n): element i of the result is element i ^ n of w. HALVES(op, w): op over
- * all 16 values of w[NV], which ends up in every element of w[0]. */
+/* HOLD(v): keeps a vector in a register that the compiler would read from memory once for each use. */
+#ifdef __x86_64__
+#define HOLD(v) __asm__("" : "+v"(v))
+#else
+#define HOLD(v) (void)0
+#endif
+
+/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. EQUALS(a, b): a bit for each element that is
+ * equal, the lowest for the first. SWAP(w, n): element i of the result is element i ^ n of w. HALVES(op, w):
+ * op over all 16 values of w[NV], which ends up in every element of w[0]. */
 #if VL == 16
 #define SQRT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
+#define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define EQUALS(a, b) ((unsigned)_mm512_cmpeq_ps_mask((__m512)(a), (__m512)(b)))
 #define SWAP(w, n)                                                                                           \
     __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n), 4 ^ (n), 5 ^ (n), 6 ^ (n), 7 ^ (n),    \
                             8 ^ (n), 9 ^ (n), 10 ^ (n), 11 ^ (n), 12 ^ (n), 13 ^ (n), 14 ^ (n), 15 ^ (n))
@@ -45,6 +55,8 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
     w[0] = op(w[0], SWAP(w[0], 1))
 #elif VL == 8
 #define SQRT(v) ((vec)_mm256_sqrt_ps((__m256)(v)))
+#define LARGER(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define EQUALS(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(a), (__m256)(b), _CMP_EQ_OQ)))
 #define SWAP(w, n)                                                                                           \
     __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n), 4 ^ (n), 5 ^ (n), 6 ^ (n), 7 ^ (n))
 #define HALVES(op, w)                                                                                        \
@@ -55,8 +67,13 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #else
 #ifdef __x86_64__
 #define SQRT(v) ((vec)_mm_sqrt_ps((__m128)(v)))
+#define LARGER(a, b) ((vec)_mm_max_ps((__m128)(a), (__m128)(b)))
+#define EQUALS(a, b) ((unsigned)_mm_movemask_ps(_mm_cmpeq_ps((__m128)(a), (__m128)(b))))
 #else
 #define SQRT(v) ((vec){sqrtf((v)[0]), sqrtf((v)[1]), sqrtf((v)[2]), sqrtf((v)[3])})
+#define LARGER(a, b) ((vec)(((ivec)(a) & ((a) > (b))) | ((ivec)(b) & ~((a) > (b)))))
+#define EQUALS(a, b)                                                                                         \
+    (((a)[0] == (b)[0]) | ((a)[1] == (b)[1]) << 1 | ((a)[2] == (b)[2]) << 2 | ((a)[3] == (b)[3]) << 3)
 #endif
 #define SWAP(w, n) __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n))
 #define HALVES(op, w)                                                                                        \
@@ -66,8 +83,6 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
     w[0] = op(w[0], SWAP(w[0], 2));                                                                          \
     w[0] = op(w[0], SWAP(w[0], 1))
 #endif
-#define LARGER(a, b) ((vec)(((ivec)(a) & ((a) > (b))) | ((ivec)(b) & ~((a) > (b)))))
-#define SMALLER(a, b) (((a) & ((a) < (b))) | ((b) & ~((a) < (b))))
 #define PLUS(a, b) ((a) + (b))
 
 static const vec zero = {0};
@@ -160,8 +175,10 @@ forward_block(const float *const rows[], const float *const next[], size_t row_c
             for (int v = 0; v < NV; v++, x0++, x1++) {
                 UNROLL
                 for (int i = 0; i < k; i++) {
-                    sum0[i] += *x0 * w[i * NV + v];
-                    sum1[i] += *x1 * w[i * NV + v];
+                    vec weight = w[i * NV + v];
+                    HOLD(weight);
+                    sum0[i] += *x0 * weight;
+                    sum1[i] += *x1 * weight;
                 }
             }
         }
@@ -302,15 +319,12 @@ static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part
                               size_t columns, const uint16_t *labels, float scale, float *probabilities,
                               uint16_t *predicted) {
     size_t vectors = columns / VL;
-    ivec lanes[NV];
-    for (int i = 0; i < KERNELS_LANES; i++)
-        ((int32_t *)lanes)[i] = i;
     double loss = 0, product = 1; /* log(a) + log(b) = log(a * b): one logarithm for eight rows */
     for (size_t r = 0; r < row_count; r++) {
         const vec *part = (const vec *)(parts + r * columns);
         vec *row = (vec *)(probabilities + r * columns);
         vec high[NV], total[NV];
-        ivec place[NV];
+        size_t place = columns;
         UNROLL
         for (size_t v = 0; v < NV; v++)
             high[v] = (vec){0} - INFINITY;
@@ -325,33 +339,31 @@ static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part
             }
         }
         HALVES(LARGER, high);
-        float top = high[0][0];
+        vec top = high[0];
         UNROLL
-        for (size_t v = 0; v < NV; v++) {
+        for (size_t v = 0; v < NV; v++)
             total[v] = (vec){0};
-            place[v] = (ivec){0} + INT32_MAX;
-        }
         float own = labels != NULL ? ((const float *)row)[labels[r]] : 0;
         for (size_t i = 0; i < vectors; i += NV) {
             UNROLL
             for (size_t v = 0; v < NV; v++) {
                 vec z = row[i + v];
-                ivec at = ((lanes[v] + (int32_t)(i * VL)) & (z == top)) | (INT32_MAX & (z != top));
-                place[v] = SMALLER(place[v], at);
+                unsigned equal = EQUALS(z, top);
+                if (equal != 0 && place == columns)
+                    place = (i + v) * VL + (unsigned)__builtin_ctz(equal);
                 z -= top;
                 KERNEL(exp_negative)(&z);
                 row[i + v] = z;
                 total[v] += z;
             }
         }
-        HALVES(SMALLER, place);
         HALVES(PLUS, total);
-        predicted[r] = place[0][0] < (int32_t)columns ? (uint16_t)place[0][0] : 0;
+        predicted[r] = place < columns ? (uint16_t)place : 0;
         float factor = scale / total[0][0];
         for (size_t i = 0; i < vectors; i++)
             row[i] *= factor;
         if (labels != NULL) {
-            loss -= (double)own - (double)top;
+            loss -= (double)own - (double)top[0];
             product *= (double)total[0][0];
             if (r % 8 == 7 || r + 1 == row_count) {
                 loss += log(product);

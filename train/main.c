@@ -14,10 +14,8 @@
 const char *argp_program_version = "vggcache " VGGCACHE_VERSION;
 
 static enum status (*const jobs[OPTIONS_MODES])(struct session *) = {
-    [OPTIONS_FIT] = run_fit,
-    [OPTIONS_EVALUATE] = run_evaluate,
-    [OPTIONS_PREDICT] = run_predict,
-    [OPTIONS_EXPORT] = run_export,
+    [OPTIONS_FIT] = run_fit,       [OPTIONS_EVALUATE] = run_evaluate,         [OPTIONS_PREDICT] = run_predict,
+    [OPTIONS_EXPORT] = run_export, [OPTIONS_EXPORT_MODEL] = run_export_model,
 };
 
 int main(int argc, char *argv[]) {

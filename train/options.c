@@ -1,6 +1,7 @@
 /* options: the command line of `train`. */
 #include "train/options.h"
 #include "common/cli.h"
+#include "common/weights.h"
 #include "train/lbfgs.h"
 
 #include <errno.h>
@@ -45,9 +46,12 @@ enum key {
     KEY_LOGDIR,
     KEY_HISTOGRAMS,
     KEY_JSON,
+    KEY_REPORT,
+    KEY_IMAGES,
     KEY_EVALUATE,
     KEY_PREDICT,
     KEY_EXPORT,
+    KEY_HEAD,
     KEY_END
 };
 _Static_assert((int)KEY_END <= (int)OPTIONS_KEYS, "a key that options.given has no place for");
@@ -70,7 +74,9 @@ static const char doc[] = "Fits a classifier head, Dense(classes, softmax), on t
                           "  train --epochs=2 --optimizer=sgd --momentum=0.9 -o sgd.h5 features.h5\n"
                           "  train --evaluate=sgd.h5 features.h5\n"
                           "  train --predict=sgd.h5 features.h5 > predictions.csv\n"
-                          "  train --export=npy -o mnist features.h5";
+                          "  train --sweep='lr=1e-4,1e-3;l2=0,1e-4' --refit features.h5\n"
+                          "  train --export=npy -o mnist features.h5\n"
+                          "  train --export=onnx --head=head.h5 -o mnist.onnx";
 
 static const struct argp_option table[] = {
     {NULL, 0, NULL, 0, "How to fit:", 1},
@@ -146,6 +152,13 @@ static const struct argp_option table[] = {
      "Histograms of the weights in --logdir, every N epochs; 0 for none (default 0)", 2},
     {"json", KEY_JSON, "FILE", 0, "One JSON object with the history and the results (- is standard output)",
      2},
+    {"report", KEY_REPORT, "FILE", 0,
+     "One HTML page with curves, confusion matrix, classes, and the most confident mistakes on the test rows "
+     "(- is "
+     "standard output)",
+     2},
+    {"images", KEY_IMAGES, "DATASET", 0,
+     "For --report: the folder of IDX files that the cache was made from, for pictures of the mistakes", 2},
     {"quiet", 'q', NULL, 0, "Only the results, no table of epochs, no confusion matrix", 2},
     {"verbose", 'v', NULL, 0, "Every epoch, and more", 2},
     {NULL, 0, NULL, 0, "Instead of a fit:", 3},
@@ -155,13 +168,21 @@ static const struct argp_option table[] = {
     {"export", KEY_EXPORT, "FORMAT", 0,
      "The features and labels of both splits: npy into OUTPUT-train-features.npy, OUTPUT-train-labels.npy, "
      "and "
-     "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight",
+     "-test-; svmlight into OUTPUT-train.svmlight and OUTPUT-test.svmlight. Or the whole network from "
+     "picture to "
+     "probabilities, without a CACHE: onnx, or keras (weights in Keras' legacy HDF5 layout)",
+     3},
+    {"head", KEY_HEAD, "HEAD", 0, "For --export=onnx and keras: the saved head", 3},
+    {"weights", 'w', "FILE", 0,
+     "For --export=onnx and keras: the backbone's weights, or random[:SEED], as extract took them "
+     "(default " WEIGHTS_DEFAULT ")",
      3},
     {0}};
 
 const char *const options_weight_names[2] = {"none", "balanced"};
 
-static const char *const mode_names[OPTIONS_MODES] = {"a fit", "--evaluate", "--predict", "--export"};
+static const char *const mode_names[OPTIONS_MODES] = {"a fit", "--evaluate", "--predict", "--export",
+                                                      "--export of a network"};
 
 /* Where each option is of use: in which modes, and for which optimizers of a fit. What is not listed is of
  * use everywhere. Elsewhere it is refused rather than ignored. */
@@ -170,6 +191,7 @@ enum {
     EVALUATE = 1 << OPTIONS_EVALUATE,
     PREDICT = 1 << OPTIONS_PREDICT,
     EXPORT = 1 << OPTIONS_EXPORT,
+    MODEL = 1 << OPTIONS_EXPORT_MODEL,
     ADAM = 1 << OPTIM_ADAM,
     SGD = 1 << OPTIM_SGD,
     LBFGS = 1 << OPTIM_LBFGS,
@@ -204,8 +226,12 @@ static const struct use {
     {KEY_LOGDIR, FIT, ANY},
     {KEY_HISTOGRAMS, FIT, ANY},
     {KEY_JSON, FIT | EVALUATE, ANY},
+    {KEY_REPORT, FIT | EVALUATE, ANY},
+    {KEY_IMAGES, FIT | EVALUATE, ANY},
     {KEY_MEMORY, FIT | EVALUATE | PREDICT, ANY},
-    {'o', FIT | PREDICT | EXPORT, ANY},
+    {KEY_HEAD, MODEL, ANY},
+    {'w', MODEL, ANY},
+    {'o', FIT | PREDICT | EXPORT | MODEL, ANY},
     {'j', FIT | EVALUATE | PREDICT, ANY},
 };
 
@@ -286,17 +312,43 @@ static void check_nesterov(struct argp_state *state, const struct options *optio
             cli_fail(state, "--nesterov needs a --momentum");
 }
 
-static void check_files(struct argp_state *state, struct options *options) {
-    if (options->mode == OPTIONS_EXPORT && (options->output == NULL || options->output[0] == '\0'))
+static void check_export(struct argp_state *state, const struct options *options) {
+    bool features = options->mode == OPTIONS_EXPORT, model = options->mode == OPTIONS_EXPORT_MODEL;
+    if (!features && !model)
+        return;
+    const char *name = export_names[options->export];
+    if (features && (options->output == NULL || options->output[0] == '\0'))
         cli_fail(state, "--export needs an --output, how its files' names shall begin");
+    if (features && strcmp(options->output, "-") == 0)
+        cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
+    if (model && (options->output == NULL || options->output[0] == '\0'))
+        cli_fail(state, "--export=%s needs an --output, the file to write", name);
+    if (model && strcmp(options->output, "-") == 0)
+        cli_fail(state, "--output=-: a network cannot go to standard output");
+    if (model && options->head == NULL)
+        cli_fail(state, "--export=%s needs a --head, as train saved it", name);
+    if (model && options->cache != NULL)
+        cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
+    if (model &&
+        (cli_same_file(options->output, options->head) || cli_same_file(options->output, options->weights)))
+        cli_fail(state, "--output=%s: would replace what is read", options->output);
+}
+
+static void check_files(struct argp_state *state, struct options *options) {
     if (options->output == NULL)
         options->output = options->mode == OPTIONS_PREDICT ? "-" : DEFAULT_OUTPUT;
     if (options->mode == OPTIONS_FIT && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
-    if (options->mode == OPTIONS_EXPORT && strcmp(options->output, "-") == 0)
-        cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
-    const char *files[] = {options->history, options->json, options->logdir, options->checkpoint,
-                           options->mode == OPTIONS_FIT ? options->output : NULL};
+    if (options->images != NULL && options->report == NULL)
+        cli_fail(state, "--images needs a --report, which shows them");
+    const char *files[] = {options->history,    options->json,
+                           options->report,     options->logdir,
+                           options->checkpoint, options->mode == OPTIONS_FIT ? options->output : NULL};
+    const char *written[] = {options->history, options->json, options->report, options->checkpoint,
+                             options->mode == OPTIONS_PREDICT ? options->output : NULL};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+        if (cli_same_file(written[i], options->cache) || cli_same_file(written[i], options->head))
+            cli_fail(state, "%s: is read, and must not be written", written[i]);
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
@@ -306,11 +358,12 @@ static void check_files(struct argp_state *state, struct options *options) {
 
 static void check(struct argp_state *state, struct options *options) {
     int modes = options->given[KEY_EVALUATE] + options->given[KEY_PREDICT] + options->given[KEY_EXPORT];
-    if (options->cache == NULL)
+    if (options->cache == NULL && options->mode != OPTIONS_EXPORT_MODEL)
         cli_fail(state, "CACHE is missing: the file of features that extract made");
     if (modes > 1)
         cli_fail(state, "--evaluate, --predict and --export exclude each other");
     check_uses(state, options);
+    check_export(state, options);
     check_fit(state, options);
     check_sweep(state, options);
     check_nesterov(state, options);
@@ -411,6 +464,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_JSON:
         options->json = value;
         break;
+    case KEY_REPORT:
+        options->report = value;
+        break;
+    case KEY_IMAGES:
+        options->images = value;
+        break;
     case 'q':
         options->level = LOG_QUIET;
         break;
@@ -426,9 +485,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         options->head = value;
         break;
     case KEY_EXPORT:
-        options->mode = OPTIONS_EXPORT;
         options->export =
             (enum export_format)cli_choice(state, "--export", value, export_names, EXPORT_FORMATS);
+        options->mode = options->export >= EXPORT_ONNX ? OPTIONS_EXPORT_MODEL : OPTIONS_EXPORT;
+        break;
+    case KEY_HEAD:
+        options->head = value;
+        break;
+    case 'w':
+        options->weights = value;
         break;
     case ARGP_KEY_ARG:
         if (options->cache != NULL)
@@ -448,7 +513,8 @@ void options_parse(struct options *options, int argc, char *argv[]) {
     static const struct argp argp = {.options = table,
                                      .parser = parse_option,
                                      .args_doc = "CACHE\n--evaluate=HEAD CACHE\n--predict=HEAD CACHE\n"
-                                                 "--export=FORMAT --output=PREFIX CACHE",
+                                                 "--export=npy|svmlight --output=PREFIX CACHE\n"
+                                                 "--export=onnx|keras --head=HEAD --output=FILE",
                                      .doc = doc};
     *options = (struct options){
         .fit = {.epochs = DEFAULT_EPOCHS,
@@ -459,9 +525,12 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
         .checkpoint_every = DEFAULT_EVERY,
+        .weights = WEIGHTS_DEFAULT,
         .level = LOG_NORMAL,
+        .argv = argv,
     };
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
     cli_init();
-    argp_parse(&argp, argc, argv, 0, NULL, options);
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, options); /* which leaves argv in its order */
+    argv[0] = program_invocation_name;
 }

@@ -10,15 +10,25 @@
 #include <stdbool.h>
 
 /* What a run is for. */
-enum options_mode { OPTIONS_FIT, OPTIONS_EVALUATE, OPTIONS_PREDICT, OPTIONS_EXPORT, OPTIONS_MODES };
+enum options_mode {
+    OPTIONS_FIT,
+    OPTIONS_EVALUATE,
+    OPTIONS_PREDICT,
+    OPTIONS_EXPORT,
+    OPTIONS_EXPORT_MODEL,
+    OPTIONS_MODES
+};
 
 enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for each long option */
 
 /* The command line; strings are argv's own. What was not given has its default, files are NULL. */
 struct options {
     enum options_mode mode;
-    const char *cache, *output, *history, *logdir, *json, *checkpoint;
-    const char *head; /* of --evaluate and --predict */
+    const char *cache, *output, *history, *logdir, *json, *report, *checkpoint;
+    const char *images;  /* the data set of --report's pictures */
+    const char *head;    /* of --evaluate, --predict and --head */
+    const char *weights; /* of the backbone, for weights_load() */
+    char **argv;         /* as it was given */
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */
     struct sweep sweep;     /* count 0: nothing is swept or cross-validated */

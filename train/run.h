@@ -11,5 +11,6 @@ enum status run_sweep(struct session *session);
 enum status run_evaluate(struct session *session);
 enum status run_predict(struct session *session);
 enum status run_export(struct session *session);
+enum status run_export_model(struct session *session); /* without a cache */
 
 #endif

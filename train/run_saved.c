@@ -3,7 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "train/evaluate.h"
-#include "train/export.h"
+#include "train/export_model.h"
 #include "train/head_io.h"
 #include "train/run.h"
 #include "train/table.h"
@@ -17,6 +17,8 @@ enum status run_evaluate(struct session *session) {
     struct output json = {0};
     enum status status = head_io_read(options->head, session->kernels, session->info, options->cache,
                                       &session->head, &training);
+    if (status == STATUS_OK)
+        status = session_open_report(session);
     if (status == STATUS_OK && options->json != NULL)
         status = output_open(&json, options->json);
     if (status == STATUS_OK)
@@ -27,6 +29,8 @@ enum status run_evaluate(struct session *session) {
             0, &results);
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&json, &results);
+    if (status == STATUS_OK && options->report != NULL)
+        status = session_write_report(session, &results, 0, &training);
     output_abort(&json);
     return status;
 }
@@ -83,5 +87,14 @@ enum status run_export(struct session *session) {
         log_info("%s training rows and %s test rows were exported as %s-*.%s",
                  table_count(splits[CACHE_TRAIN].rows, train), table_count(splits[CACHE_TEST].rows, test),
                  options->output, export_names[options->export]);
+    return status;
+}
+
+enum status run_export_model(struct session *session) {
+    const struct options *options = session->options;
+    enum status status =
+        export_model_run(options->export, options->output, options->head, options->weights, session->kernels);
+    if (status == STATUS_OK)
+        log_info("the network was exported as %s", options->output);
     return status;
 }

@@ -11,14 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { CONFIDENCE_ROWS = 4096 }; /* whose probabilities are in memory at a time */
+
 static bool is_standard_output(const char *path) {
     return path != NULL && strcmp(path, "-") == 0;
 }
 
 enum status session_open(struct session *session, const struct options *options) {
     const char *path = options->cache;
-    bool taken = is_standard_output(options->json) || is_standard_output(options->history);
+    bool taken = is_standard_output(options->json) || is_standard_output(options->history) ||
+                 is_standard_output(options->report);
     *session = (struct session){.options = options, .report = taken ? stderr : stdout};
+    if (path == NULL)
+        return kernels_select(&session->kernels);
     char *partial = output_partial_path(path);
     if (partial != NULL && access(path, F_OK) != 0 && access(partial, F_OK) == 0) {
         enum status status = status_set(STATUS_FORMAT,
@@ -98,36 +103,54 @@ enum status session_reload_train(struct session *session) {
     return data_load(session->cache, CACHE_TRAIN, train);
 }
 
+enum status session_open_report(struct session *session) {
+    const struct options *options = session->options;
+    enum status status = STATUS_OK;
+    if (options->images != NULL)
+        status = report_images_open(&session->images, options->images, session->info, options->cache);
+    if (status == STATUS_OK && options->report != NULL)
+        status = output_open(&session->page, options->report);
+    return status;
+}
+
 void session_close(struct session *session) {
+    output_abort(&session->page);
+    report_images_close(session->images);
+    mem_free(session->matrix);
+    mem_free(session->per_class);
+    mem_free(session->predicted);
     head_free(&session->head);
     for (int s = 0; s < CACHE_SPLITS; s++)
         data_unload(&session->data[s]);
     cache_close(session->cache);
 }
 
+/* Room for what session_evaluate() leaves. */
+static enum status make_room(struct session *session) {
+    size_t rows = session->data[CACHE_TEST].count, classes = session->head.classes;
+    bool small = classes <= TABLE_MATRIX_MAX;
+    session->predicted = mem_alloc(rows, sizeof *session->predicted);
+    session->per_class = mem_alloc(classes, sizeof *session->per_class);
+    session->matrix = small ? mem_alloc(classes * classes, sizeof *session->matrix) : NULL;
+    if (session->predicted == NULL || session->per_class == NULL || (small && session->matrix == NULL))
+        return status_set_no_memory(rows * sizeof *session->predicted, "evaluation");
+    return STATUS_OK;
+}
+
 enum status session_evaluate(struct session *session, double penalty, size_t fit_count,
                              struct record_results *results) {
     const struct options *options = session->options;
     const struct data_split *train = &session->data[CACHE_TRAIN], *test = &session->data[CACHE_TEST];
-    size_t classes = session->head.classes;
     int threads = options->fit.threads;
-    uint16_t *predicted = mem_alloc(test->count, sizeof *predicted);
-    struct evaluate_class *per_class = mem_alloc(classes, sizeof *per_class);
-    size_t *matrix = NULL;
-    enum status status;
-    if (classes <= TABLE_MATRIX_MAX)
-        matrix = mem_alloc(classes * classes, sizeof *matrix);
-    if (predicted == NULL || per_class == NULL || (matrix == NULL && classes <= TABLE_MATRIX_MAX)) {
-        status = status_set_no_memory(test->count * sizeof *predicted, "evaluation");
-        goto out;
-    }
-    status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
-                          &results->train);
+    enum status status = make_room(session);
     if (status == STATUS_OK)
-        status = evaluate_run(&session->head, data_slice(test, 0, test->count), 0, threads, predicted, NULL,
-                              &results->test);
+        status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
+                              &results->train);
+    if (status == STATUS_OK)
+        status = evaluate_run(&session->head, data_slice(test, 0, test->count), 0, threads,
+                              session->predicted, NULL, &results->test);
     if (status != STATUS_OK)
-        goto out;
+        return status;
     results->train.loss += penalty;
     results->test.loss += penalty;
     char note[96] = "", rows[32];
@@ -137,18 +160,72 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
     if (results->validation.rows > 0)
         table_result(session->report, "validation", &results->validation, "(the last training rows)");
     table_result(session->report, "test", &results->test, "");
-    if (options->level != LOG_QUIET) {
-        evaluate_confusion(test->labels, predicted, test->count, classes, per_class, matrix);
-        table_confusion(session->report, "test", classes, per_class, matrix);
-    }
-out:
-    mem_free(matrix);
-    mem_free(per_class);
-    mem_free(predicted);
-    return status;
+    size_t classes = session->head.classes;
+    evaluate_confusion(test->labels, session->predicted, test->count, classes, session->per_class,
+                       session->matrix);
+    if (options->level != LOG_QUIET)
+        table_confusion(session->report, "test", classes, session->per_class, session->matrix);
+    return STATUS_OK;
 }
 
 enum status session_write_json(struct output *output, const struct record_results *results) {
     enum status status = record_json(output->stream, results);
     return status == STATUS_OK ? output_commit(output) : status;
+}
+
+/* The probabilities of the class that was predicted for each test row, and of its label. */
+static enum status measure_confidence(const struct session *session, float *predicted, float *label) {
+    const struct data_split *test = &session->data[CACHE_TEST];
+    size_t classes = session->head.classes;
+    struct evaluate_result ignored;
+    enum status status = STATUS_OK;
+    float *probabilities = mem_alloc(CONFIDENCE_ROWS * classes, sizeof *probabilities);
+    if (probabilities == NULL)
+        return status_set_no_memory(CONFIDENCE_ROWS * classes * sizeof *probabilities, "the report");
+    for (size_t first = 0; first < test->count && status == STATUS_OK; first += CONFIDENCE_ROWS) {
+        size_t left = test->count - first, count = left < CONFIDENCE_ROWS ? left : CONFIDENCE_ROWS;
+        status = evaluate_run(&session->head, data_slice(test, first, count), 0,
+                              session->options->fit.threads, NULL, probabilities, &ignored);
+        for (size_t r = 0; r < count && status == STATUS_OK; r++) {
+            predicted[first + r] = probabilities[r * classes + session->predicted[first + r]];
+            label[first + r] = probabilities[r * classes + test->labels[first + r]];
+        }
+    }
+    mem_free(probabilities);
+    return status;
+}
+
+enum status session_write_report(struct session *session, const struct record_results *results, size_t kept,
+                                 const struct head_io_training *training) {
+    const struct data_split *test = &session->data[CACHE_TEST];
+    float *predicted = mem_alloc(test->count, sizeof *predicted),
+          *label = mem_alloc(test->count, sizeof *label);
+    enum status status = STATUS_OK;
+    if (predicted == NULL || label == NULL)
+        status = status_set_no_memory(test->count * sizeof *predicted, "the report");
+    if (status == STATUS_OK)
+        status = measure_confidence(session, predicted, label);
+    struct report_input input = {.argv = (const char *const *)session->options->argv,
+                                 .results = results,
+                                 .kept = kept,
+                                 .training = training,
+                                 .info = session->info,
+                                 .head_path = results->history != NULL ? session->options->output
+                                                                       : session->options->head,
+                                 .cache_path = session->options->cache,
+                                 .classes = session->head.classes,
+                                 .labels = test->labels,
+                                 .predicted = session->predicted,
+                                 .probabilities = predicted,
+                                 .label_probabilities = label,
+                                 .per_class = session->per_class,
+                                 .matrix = session->matrix,
+                                 .images = session->images};
+    if (status == STATUS_OK)
+        status = report_write(session->page.stream, &input);
+    if (status == STATUS_OK)
+        status = output_commit(&session->page);
+    mem_free(label);
+    mem_free(predicted);
+    return status;
 }

@@ -7,8 +7,10 @@
 #include "common/output.h"
 #include "train/data.h"
 #include "train/head.h"
+#include "train/head_io.h"
 #include "train/options.h"
 #include "train/record.h"
+#include "train/report.h"
 #include <stdio.h>
 
 /* All zero: nothing open. */
@@ -20,11 +22,16 @@ struct session {
     struct data_split data[CACHE_SPLITS];
     size_t part_nbytes; /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
     struct head head;
+    uint16_t *predicted;              /* [test rows], and what follows from it: */
+    struct evaluate_class *per_class; /* [classes] */
+    size_t *matrix;                   /* [classes][classes]; NULL past TABLE_MATRIX_MAX classes */
+    struct output page;               /* of --report */
+    struct report_images *images;     /* of --images; NULL: none */
     FILE *report; /* for people: standard output, or standard error when a program reads that */
 };
 
-/* Opens the cache, which must be complete. What went wrong is told by the status; session_close() follows in
- * any case. */
+/* Opens the cache, which must be complete, if the job has one. What went wrong is told by the status;
+ * session_close() follows in any case. */
 enum status session_open(struct session *session_ret, const struct options *options);
 void session_close(struct session *session);
 
@@ -34,13 +41,22 @@ void session_close(struct session *session);
 enum status session_load(struct session *session);
 enum status session_reload_train(struct session *session);
 
+/* Opens what --report needs, so that what is wrong with it is known before the work; nothing without it. */
+enum status session_open_report(struct session *session);
+
 /* Measures the head on all training rows and on the test rows, into results->train and ->test, `penalty`
- * added to the losses; prints both, results->validation when it has rows, and the confusion on the test rows.
+ * added to the losses; prints both, results->validation when it has rows, and the confusion on the test rows,
+ * which stays with the session.
  * fit_count: training rows that were fitted, 0 when unknown. */
 enum status session_evaluate(struct session *session, double penalty, size_t fit_count,
                              struct record_results *results);
 
 /* Writes the JSON of a run and publishes it. */
 enum status session_write_json(struct output *output, const struct record_results *results);
+
+/* Writes the page of --report after session_evaluate() and publishes it. `kept`: index of the epoch whose
+ * weights the head has. */
+enum status session_write_report(struct session *session, const struct record_results *results, size_t kept,
+                                 const struct head_io_training *training);
 
 #endif

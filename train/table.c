@@ -146,13 +146,17 @@ static void print_matrix(FILE *stream, size_t classes, const size_t *matrix) {
 
 /* Class numbers in the order in which to list them. */
 static int by_f1(const void *left, const void *right, void *per_class) {
-    const struct evaluate_class *classes = per_class;
+    const struct evaluate_class *classes = *(const struct evaluate_class *const *)per_class;
     size_t a = *(const size_t *)left, b = *(const size_t *)right;
     double difference = classes[a].f1 - classes[b].f1;
     return difference < 0 ? -1 : difference > 0 ? 1 : a < b ? -1 : 1;
 }
 
-void table_confusion(FILE *stream, const char *name, size_t classes, struct evaluate_class *per_class,
+void table_order_by_f1(size_t *order, size_t count, const struct evaluate_class *per_class) {
+    qsort_r(order, count, sizeof *order, by_f1, &per_class);
+}
+
+void table_confusion(FILE *stream, const char *name, size_t classes, const struct evaluate_class *per_class,
                      const size_t *matrix) {
     bool all = classes <= TABLE_MATRIX_MAX;
     size_t *order = malloc(classes * sizeof *order), listed = 0;
@@ -167,7 +171,7 @@ void table_confusion(FILE *stream, const char *name, size_t classes, struct eval
         fputc('\n', stream);
     } else {
         size_t seen = listed;
-        qsort_r(order, listed, sizeof *order, by_f1, per_class);
+        table_order_by_f1(order, listed, per_class);
         listed = listed > TABLE_MATRIX_MAX ? TABLE_MATRIX_MAX : listed;
         fprintf(stream, "\nthe %zu worst by F1 of the %zu classes of the %s rows\n", listed, seen, name);
     }

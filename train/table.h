@@ -37,8 +37,11 @@ void table_result(FILE *stream, const char *name, const struct evaluate_result *
 
 /* The confusion matrix, if there are at most TABLE_MATRIX_MAX classes, then precision, recall, F1 and support
  * of each class, or of the worst by F1. `matrix` may be NULL above that many. */
-void table_confusion(FILE *stream, const char *name, size_t classes, struct evaluate_class *per_class,
+void table_confusion(FILE *stream, const char *name, size_t classes, const struct evaluate_class *per_class,
                      const size_t *matrix);
+
+/* Sorts order[count], which holds class numbers, by per_class[].f1, the worst first; equal ones by number. */
+void table_order_by_f1(size_t *order, size_t count, const struct evaluate_class *per_class);
 
 /* "60,000" into text[32]; returns `text`. */
 char *table_count(size_t count, char text[32]);

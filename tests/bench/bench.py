@@ -17,23 +17,20 @@ Everything is float32 on the CPU. A child process has exactly as many processors
 
 import argparse
 import gzip
-import importlib.util
 import json
 import math
 import os
 import pathlib
 import platform
-import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = pathlib.Path(__file__).resolve().parent
-BUILD = ROOT / "build" / "bench"
+from bench_common import (BUILD, HERE, ROOT, Failure, Machine, build_tool, choose_processors, deliver, describe_disturbance,
+                          describe_machine, install_missing, lay_out, least_disturbed, listed, pinned_here, say, show_spread,
+                          spread, whole)
+
 PEER_MODULES = {"numpy": "python3-numpy", "h5py": "python3-h5py", "cv2": "python3-opencv", "torch": "python3-torch",
                 "onnx": "python3-onnx"}
 PEER_PROGRAMS = {"gcc": "gcc", "node": "nodejs", "npm": "npm"}
@@ -48,97 +45,15 @@ CONTESTANTS = ["winograd", "gemm", "onnxruntime", "torch"]
 OURS = "winograd"
 CHECKED = 16  # images, half of them from each split
 TOLERANCE = 1e-4
-PINNED = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]  # unset for the contestants: they choose slow kernels
 SPLITS = ["train", "t10k"]
-QUIET = 0.03  # share of its processors' time that others may take from a measurement before it is repeated
-ATTEMPTS = 3
 IMAGES_MAX_NBYTES = 1 << 30  # of preprocessed images in a peer's memory
-CHILD_TIMEOUT = 3600
-
-
-class Failure(Exception):
-    """What stops the bench, in one line."""
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-# ---- The machine ----
-
-
-def choose_processors(count):
-    """`count` of the processors that this process may use, of different cores first."""
-    allowed, firsts, seconds, seen = sorted(os.sched_getaffinity(0)), [], [], set()
-    for processor in allowed:
-        try:
-            path = pathlib.Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-            core = path.read_text(encoding="ascii").strip()
-        except OSError:
-            core = processor
-        (seconds if core in seen else firsts).append(processor)
-        seen.add(core)
-    if count > len(allowed):
-        raise Failure(f"--threads={count}: only {len(allowed)} processors here")
-    return (firsts + seconds)[:count]
-
-
-def busy_seconds(processors):
-    """Seconds that these processors have worked, or that the machine's host has taken away from them."""
-    total, names = 0, {f"cpu{processor}" for processor in processors}
-    with open("/proc/stat", encoding="ascii") as file:
-        for name, *ticks in (line.split() for line in file if line.startswith("cpu")):
-            if name in names:
-                user, nice, system, _, _, irq, softirq, steal = (int(word) for word in ticks[:8])
-                total += user + nice + system + irq + softirq + steal
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-class Machine:
-    """Runs children on given processors, and keeps an eye on what else these were doing meanwhile."""
-
-    def __init__(self):
-        self.latest = 0.0  # share of the processors' time that others took during the latest timed child
-
-    def run(self, command, threads, pinned_blas=False, timed=False):
-        """The child's standard output. OPENBLAS_* of the environment are unset unless `pinned_blas`."""
-        environment = {name: value for name, value in os.environ.items() if pinned_blas or name not in PINNED}
-        environment.update(OMP_NUM_THREADS=str(threads), NODE_PATH=str(BUILD / "node_modules"))
-        processors = choose_processors(threads)
-        usage, busy, begin = resource.getrusage(resource.RUSAGE_CHILDREN), busy_seconds(processors), time.monotonic()
-        done = subprocess.run([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=CHILD_TIMEOUT, check=False,
-                              preexec_fn=lambda: os.sched_setaffinity(0, processors))
-        if done.returncode != 0:
-            tail = " / ".join(done.stderr.strip().splitlines()[-3:])
-            raise Failure(f"{pathlib.Path(command[0]).name}: exit status {done.returncode}: {tail}")
-        if timed:
-            after, elapsed = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - begin
-            own = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
-            self.latest = max(0.0, (busy_seconds(processors) - busy - own) / (elapsed * threads))
-        return done.stdout
-
-    @staticmethod
-    def describe():
-        model, kernel = platform.processor() or platform.machine(), platform.release()
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    model = line.split(":", 1)[1].strip()
-                    break
-        return {"cpu": model, "processors": os.cpu_count(), "usable": len(os.sched_getaffinity(0)), "kernel": kernel,
-                "load_at_start": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d %H:%M")}
 
 
 # ---- What the bench needs ----
 
 
 def install_peers(contestants):
-    needed = {name: package for name, package in PEER_MODULES.items() if importlib.util.find_spec(name) is None}
-    needed.update({name: package for name, package in PEER_PROGRAMS.items() if shutil.which(name) is None})
-    if needed:
-        subprocess.run([ROOT / ".ci" / "install", *needed.values()], check=True, stdout=sys.stderr)
-        importlib.invalidate_caches()
+    install_missing(PEER_MODULES, PEER_PROGRAMS)
     if "onnxruntime" not in contestants:
         return
     lock, installed = HERE / "package-lock.json", BUILD / "package-lock.json"
@@ -151,12 +66,6 @@ def install_peers(contestants):
     subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=BUILD, check=True,
                    stdout=sys.stderr)
     stamp.write_bytes(lock.read_bytes())
-
-
-def build_peak():
-    program = BUILD / "peak"
-    subprocess.run(["gcc", "-O2", "-march=native", "-pthread", HERE / "peak.c", "-o", program], check=True)
-    return program
 
 
 def find_dataset(given):
@@ -477,19 +386,13 @@ def write_resident(case, count):
 
 
 def measure_undisturbed(contestant, machine, case, variants, seconds):
-    """The best variant's figures. A measurement in which others took processor time is repeated; how fast the contestant
-    was plays no part in that."""
-    least = None
-    for attempt in range(ATTEMPTS):
+    """The best variant's figures."""
+    def measure():
         results = contestant.measure(machine, case, variants, seconds)
         judge(contestant, case, results)
         best = max(results, key=lambda result: result["images"] / result["seconds"])
-        best.update(images_per_second=best["images"] / best["seconds"], elsewhere=machine.latest, attempt=attempt + 1)
-        if least is None or best["elsewhere"] < least["elsewhere"]:
-            least = best
-        if least["elsewhere"] <= QUIET:
-            break
-    return least
+        return {**best, "images_per_second": best["images"] / best["seconds"]}
+    return least_disturbed(machine, measure)
 
 
 def run_case(case, machine, contestants, peak, options):
@@ -525,10 +428,6 @@ def run_case(case, machine, contestants, peak, options):
     return rounds
 
 
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def summarise(case, contestants, rounds, errors):
     rows = []
     for contestant in contestants:
@@ -548,23 +447,6 @@ def summarise(case, contestants, rounds, errors):
 
 
 # ---- The report ----
-
-
-def lay_out(table):
-    """A Markdown table whose columns line up; all but the first two are numbers."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = []
-    for i, row in enumerate(table):
-        cells = [cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
-        lines.append("| " + " | ".join(cells) + " |")
-        if i == 0:
-            lines.append("|" + "|".join("-" * (w + 2) if c < 2 else "-" * (w + 1) + ":" for c, w in enumerate(widths)) + "|")
-    return lines
-
-
-def show_spread(values, digits, scale=1.0, unit=""):
-    low, middle, high = (f"{scale * values[name]:.{digits}f}" for name in ("min", "median", "max"))
-    return f"{middle}{unit} ({low} - {high})"
 
 
 def write_report(report):
@@ -591,41 +473,16 @@ def write_report(report):
     images = f", {settings['images']} for vggcache" if settings["images"] else ""
     lines.append(f"Images: {settings['dataset']}{images}. Weights: {settings['weights']}. At least {settings['seconds']:g} s a "
                  "measurement" + (", but for vggcache's." if images else "."))
-    lines.append(f"Machine: {machine['cpu']}, {machine['usable']} processors, Linux {machine['kernel']}, {machine['date']}; each "
-                 "contestant may use as many processors as it has threads.")
+    lines.append(f"Machine: {describe_machine(machine)}; each contestant may use as many processors as it has threads.")
     lines.append("Versions: " + "; ".join(report["versions"]) + ".")
     runs = [run for case in report["cases"] for row in case["rows"] for run in row["rounds"]]
-    disturbed = sum(run["elsewhere"] > QUIET for run in runs)
-    lines.append(f"Other processes took {100 * statistics.median(run['elsewhere'] for run in runs):.1f} % of a measurement's "
-                 f"processor time (median; at most {100 * max(run['elsewhere'] for run in runs):.0f} %); one that lost more than "
-                 f"{100 * QUIET:.0f} % was repeated up to {ATTEMPTS - 1} times and the quietest kept.")
-    if disturbed:
-        lines.append(f"NOT A QUIET MACHINE: {disturbed} of {len(runs)} measurements stayed disturbed; run the bench again when "
-                     "nothing else runs.")
+    lines += describe_disturbance(runs)
     if settings["unset"]:
         lines.append("Unset for the contestants, though set in this environment: " + ", ".join(settings["unset"]) + ".")
     return "\n".join(lines) + "\n"
 
 
-def write_whole(path, text):
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 # ---- The command line ----
-
-
-def whole(low, high):
-    def parse(text):
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text}: must be a whole number from {low} to {high}")
-        return int(text)
-    return parse
-
-
-def listed(parse):
-    return lambda text: [parse(word) for word in text.split(",")]
 
 
 def contestant_name(text):
@@ -679,7 +536,7 @@ def load_weights(text):
 
 
 def bench(options, work):
-    peak, machine, description = build_peak(), Machine(), Machine.describe()
+    peak, machine, description = build_tool("peak"), Machine(), Machine.describe()
     choose_processors(max(options.threads))
     everybody = make_contestants(options.extract.resolve())
     contestants = [contestant for contestant in everybody if contestant.name in options.contestants]
@@ -697,7 +554,7 @@ def bench(options, work):
     program = subprocess.run([options.extract, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     versions = [program] + [contestant.version for contestant in contestants] + [f"Python {platform.python_version()}", gcc]
     settings = {"rounds": options.rounds, "seconds": options.seconds, "images": options.images, "dataset": str(dataset),
-                "weights": options.weights, "unset": [f"{n}={os.environ[n]}" for n in PINNED if n in os.environ]}
+                "weights": options.weights, "unset": pinned_here()}
     memory = {contestant.name: contestant.peak_rss for contestant in contestants if isinstance(contestant, Extract)}
     return {"machine": description, "settings": settings, "versions": versions,
             "peak_rss_bytes": memory, "cases": results}
@@ -713,12 +570,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="work-", dir=BUILD) as work:
             report = bench(options, pathlib.Path(work))
         text = write_report(report)
-        base = options.out.with_suffix("") if options.out.suffix in (".md", ".json") else options.out
-        base.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(base.with_name(base.name + ".md"), text)
-        write_whole(base.with_name(base.name + ".json"), json.dumps(report, indent=1) + "\n")
-        print(text, end="")
-        say(f"also in {base}.md and .json")
+        deliver(report, text, options.out)
     except (Failure, subprocess.SubprocessError, OSError, ValueError) as failure:
         say(str(failure))
         return 1

@@ -3,8 +3,8 @@
  *
  *     peak THREADS SECONDS
  *
- * prints one number, GFLOP/s over all threads (a multiply-add is two operations). Built by bench.py with
- * gcc -O2 -march=native -pthread. */
+ * prints one number, GFLOP/s over all threads (a multiply-add is two operations). Built by bench_common.py
+ * with gcc -O2 -march=native -fopenmp. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -131,7 +131,8 @@ class Checkpoint(unittest.TestCase):
 
     def test_killed_with_all_that_a_fit_can_have(self):
         self.check_kills(f"--epochs={EPOCHS}", "--optimizer=sgd", "--momentum=0.9", "--nesterov", "--l2=1e-3",
-                         "--standardize", "--class-weights=balanced", "--schedule=cosine", f"--early-stopping={EPOCHS // 3}", "-j3")
+                         "--standardize", "--class-weights=balanced", "--schedule=cosine",
+                         f"--early-stopping={EPOCHS // 3}", "-j3")
 
     def test_killed_sweep(self):
         epochs = self.check_kills(f"--epochs={EPOCHS // 3}", "--sweep=lr=1e-3,1e-2;l2=0,1e-3", "--refit")

@@ -157,8 +157,8 @@ class Export(unittest.TestCase):
 
     def test_wrong_command_lines(self):
         self.write_cache()
-        for words, *options in ((["--export=csv", "npy or svmlight"], "--export=csv", "-o", "x"),
-                                (["--export=", "npy or svmlight"], "--export=", "-o", "x"),
+        for words, *options in ((["--export=csv", "npy, svmlight, onnx or keras"], "--export=csv", "-o", "x"),
+                                (["--export=", "npy, svmlight, onnx or keras"], "--export=", "-o", "x"),
                                 (["--export needs an --output"], "--export=npy"),
                                 (["--export needs an --output"], "--export=npy", "--output="),
                                 (["cannot go to standard output"], "--export=npy", "-o", "-"),
