@@ -352,7 +352,7 @@ static void check_files(struct argp_state *state, struct options *options) {
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
-            if (files[i] != NULL && files[j] != NULL && strcmp(files[i], files[j]) == 0)
+            if (cli_same_result(files[i], files[j]))
                 cli_fail(state, "%s: two results cannot go to one file", files[i]);
 }
 
