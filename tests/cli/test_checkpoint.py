@@ -292,7 +292,8 @@ class Checkpoint(unittest.TestCase):
                 ("--checkpoint=: must name a file", "--checkpoint="),
                 ("--checkpoint is of no use with --optimizer=lbfgs", "--checkpoint=x", "--optimizer=lbfgs"),
                 ("--checkpoint is of no use with --evaluate", "--checkpoint=x", "--evaluate=h.h5"),
-                ("one file", "--checkpoint=head.h5"), ("one file", "--checkpoint=x", "--json=x"),
+                ("one file", "--checkpoint=head.h5"), ("one file", "--checkpoint=./head.h5"),
+                ("one file", "--checkpoint=./x", "--output=../" + os.path.basename(self.folder) + "/x"), ("one file", "--checkpoint=x", "--json=x"),
                 ("one file", "--checkpoint=x", "--history=x")):
             with self.subTest(options=options):
                 done = self.train(*options)

@@ -2,6 +2,8 @@
 #include "common/cli.h"
 #include "tests/unit/unit.h"
 
+#include <sys/stat.h>
+
 static struct argp_state prog(void) {
     static char name[] = "prog";
     return (struct argp_state){.name = name};
@@ -50,6 +52,35 @@ static void test_choice(void **state) {
     struct argp_state argp = prog();
     for (int i = 0; i < 3; i++)
         assert_int_equal(cli_choice(&argp, "--optimizer", choices[i], choices, 3), i);
+}
+
+static void test_same_result(void **state) {
+    (void)state;
+    char here[512], again[512], other[512];
+    assert_int_equal(chdir(unit_folder), 0);
+    assert_int_equal(mkdir("sub", 0777), 0);
+    assert_int_equal(symlink("sub", "link"), 0);
+    for (int there = 0; there < 2; there++) {
+        assert_true(cli_same_result("a", "a") && cli_same_result("a", "./a") &&
+                    cli_same_result("./a", ".//a"));
+        assert_true(cli_same_result("a", "sub/../a") && cli_same_result("sub/a", "link/a"));
+        snprintf(here, sizeof here, "%s", unit_path("a"));
+        snprintf(again, sizeof again, "%s/sub/../a", unit_folder);
+        snprintf(other, sizeof other, "%s", unit_path("sub/a"));
+        assert_true(cli_same_result("a", here) && cli_same_result(again, here));
+        assert_false(cli_same_result(other, here) || cli_same_result("a", "b") ||
+                     cli_same_result("a", "sub/a"));
+        assert_false(cli_same_result("none/a", "a") || cli_same_result("none/a", "also/a"));
+        assert_false(cli_same_result(NULL, "a") || cli_same_result("a", NULL) || cli_same_result(NULL, NULL));
+        unit_write_file("a", "x", 1);
+        unit_write_file("sub/a", "x", 1);
+    }
+    assert_true(cli_same_result("-", "-"));
+    assert_int_equal(link("a", "b"), 0);
+    assert_true(cli_same_result("a", "b"));
+    assert_int_equal(symlink("/dev/null", "null"), 0); /* a device takes several */
+    assert_false(cli_same_result("/dev/null", "null"));
+    assert_int_equal(chdir("/"), 0);
 }
 
 /* One bad value: which reader, and what the line must say. */
@@ -139,7 +170,8 @@ static void test_bad(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_init),   cmocka_unit_test(test_whole),  cmocka_unit_test(test_real),
-        cmocka_unit_test(test_nbytes), cmocka_unit_test(test_choice), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_nbytes), cmocka_unit_test(test_choice), cmocka_unit_test(test_same_result),
+        cmocka_unit_test(test_bad),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, unit_scratch_make, unit_scratch_remove);
 }
