@@ -214,6 +214,10 @@ class Sweep(Case):
                 self.assertEqual(len(files), 1)
                 self.assertGreater(os.path.getsize(files[0]), 300)
 
+    def test_logdir_of_values_that_hardly_differ(self):
+        self.fitted("--epochs=1", "--sweep=lr=0.001,0.0010000001", "--logdir=logs")
+        self.assertEqual(sorted(os.listdir(self.path("logs"))), ["lr=0.001", "lr=0.0010000001"])
+
     def test_wrong_command_lines(self):
         for words, *options in (
                 ("--sweep: '' is not KEY=", "--sweep="),
