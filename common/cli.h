@@ -34,4 +34,8 @@ int cli_choice(const struct argp_state *state, const char *option, const char *t
 /* Whether two names, either of which may be NULL, lead to one file that is there. */
 bool cli_same_file(const char *a, const char *b);
 
+/* Whether two results, either of which may be NULL, have one name, however it is written, or one regular
+ * file: as head.h5 and ./head.h5, which need not be there yet. Devices may take several. */
+bool cli_same_result(const char *a, const char *b);
+
 #endif

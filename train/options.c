@@ -258,8 +258,6 @@ static void check_uses(struct argp_state *state, const struct options *options) 
 /* What one option asks of another. */
 static void check_fit(struct argp_state *state, struct options *options) {
     struct fit_options *fit = &options->fit;
-    if (fit->optim.nesterov && fit->optim.momentum == 0)
-        cli_fail(state, "--nesterov needs a --momentum");
     if (options->histogram_freq > 0 && options->logdir == NULL)
         cli_fail(state, "--histogram-freq needs a --logdir");
     if (options->given[KEY_CHECKPOINT_EVERY] && options->checkpoint == NULL)
@@ -306,6 +304,14 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
 }
 
+/* Of all combinations, or of the one. */
+static void check_nesterov(struct argp_state *state, const struct options *options) {
+    const struct optim_settings *optim = &options->fit.optim;
+    for (size_t i = 0; optim->nesterov && (i == 0 || i < options->sweep.count); i++)
+        if (sweep_settings(&options->sweep, i, optim).momentum == 0)
+            cli_fail(state, "--nesterov needs a --momentum");
+}
+
 static void check_export(struct argp_state *state, const struct options *options) {
     bool features = options->mode == OPTIONS_EXPORT, model = options->mode == OPTIONS_EXPORT_MODEL;
     if (!features && !model)
@@ -346,7 +352,7 @@ static void check_files(struct argp_state *state, struct options *options) {
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
-            if (files[i] != NULL && files[j] != NULL && strcmp(files[i], files[j]) == 0)
+            if (cli_same_result(files[i], files[j]))
                 cli_fail(state, "%s: two results cannot go to one file", files[i]);
 }
 
@@ -360,6 +366,7 @@ static void check(struct argp_state *state, struct options *options) {
     check_export(state, options);
     check_fit(state, options);
     check_sweep(state, options);
+    check_nesterov(state, options);
     check_files(state, options);
 }
 
