@@ -86,11 +86,7 @@ static void run(void *argument) {
     fault = FAULT_NONE;
     fprintf(stderr, "%s", status == STATUS_OK ? "" : status_message());
     int code = !struck ? UNDISTURBED : status == STATUS_OK ? SUCCEEDED : (int)status;
-#ifdef __SANITIZE_ADDRESS__
-    _exit(code); /* HDF5 leaks when it cannot write */
-#else
-    exit(code); /* the end of the process must survive too */
-#endif
+    unit_exit(code);
 }
 
 static int prepare(void **state) {
