@@ -243,6 +243,13 @@ enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t
     enum status status = h5_create_dataset(&dataset, parent, name, stored, rank, dims);
     if (status == STATUS_OK)
         status = h5_write_rows(dataset, type, 0, dims[0], values);
+    if (status == STATUS_OK) { /* small ones are not written before this, and never if this fails */
+        char where[512];
+        h5_name(dataset, where);
+        if (H5Dclose(dataset) < 0)
+            status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", where);
+        dataset = H5I_INVALID_HID;
+    }
     h5_close(&dataset);
     return status;
 }

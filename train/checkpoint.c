@@ -1,5 +1,6 @@
 /* checkpoint: the state of a fit in a file. */
 #include "train/checkpoint.h"
+#include "common/digest.h"
 #include "common/h5.h"
 #include "common/mem.h"
 #include "common/output.h"
@@ -34,6 +35,15 @@ static void arrays_of(const struct learner *learner, struct array arrays[ARRAYS]
         {"best_bias", learner->patience.bias, columns},
     };
     memcpy(arrays, all, sizeof all);
+}
+
+/* Over all arrays, so that damage on the disk is noticed. */
+static uint32_t arrays_crc(const struct array arrays[ARRAYS]) {
+    uint32_t crc = 0;
+    for (size_t i = 0; i < ARRAYS; i++)
+        if (arrays[i].values != NULL)
+            crc = digest_crc32c(crc, arrays[i].values, arrays[i].count * sizeof(float));
+    return crc;
 }
 
 static void to_columns(const struct fit_epoch *epoch, double columns[COLUMNS]) {
@@ -74,6 +84,8 @@ static enum status write_head(hid_t file, size_t index, const struct fit_head *h
     if (status == STATUS_OK)
         status = h5_write_dataset(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
     arrays_of(learner, arrays);
+    if (status == STATUS_OK)
+        status = h5_write_whole(group, "crc32c", arrays_crc(arrays));
     for (size_t i = 0; i < ARRAYS && status == STATUS_OK; i++) {
         const hsize_t count = arrays[i].count;
         if (arrays[i].values != NULL)
@@ -143,7 +155,7 @@ static enum status read_history(hid_t group, struct fit_head *head) {
 static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_head *head,
                              struct learner *learner) {
     char name[32], where[512];
-    uint64_t done = 0, diverged = 0, over = 0, waited = 0;
+    uint64_t done = 0, diverged = 0, over = 0, waited = 0, crc = 0;
     hid_t group = H5I_INVALID_HID;
     struct array arrays[ARRAYS];
     snprintf(name, sizeof name, "head_%zu", index);
@@ -176,6 +188,11 @@ static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_
         if (arrays[i].values != NULL)
             status = read_array(group, arrays[i].name, H5T_NATIVE_FLOAT, 1, &count, arrays[i].values);
     }
+    if (status == STATUS_OK)
+        status = h5_read_whole(group, "crc32c", &crc);
+    if (status == STATUS_OK && crc != arrays_crc(arrays))
+        status = status_set(STATUS_CORRUPT, "%s: its numbers are damaged; remove the checkpoint",
+                            h5_name(group, where));
     h5_close(&group);
     return status;
 }

@@ -3,10 +3,10 @@
  *
  * Format, version 1, HDF5: / has format = "vggcache-checkpoint", format_version = 1, settings (lines
  * "name=value": all that the fit's bits depend on), epoch (the last one finished) and heads (their number).
- * /head_0, /head_1, ... have done, diverged, over, waited and lowest, the history, float64 [done][7] (and
- * the epoch in which it diverged) in the order of struct fit_epoch, and the float32 arrays of the head, its
- * optimizer and its best epoch, as they are in memory. The order of rows needs no state: that of epoch e is
- * stream e of the seed. */
+ * /head_0, /head_1, ... have done, diverged, over, waited, lowest and crc32c (over the arrays), the history,
+ * float64 [done][7] (and the epoch in which it diverged) in the order of struct fit_epoch, and the float32
+ * arrays of the head, its optimizer and its best epoch, as they are in memory. The order of rows needs no
+ * state: that of epoch e is stream e of the seed. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
@@ -28,7 +28,7 @@ enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, 
 
 /* Fills heads and learners, freshly made, from the checkpoint, and *epoch_ret; 0 when there is none yet.
  * STATUS_MISMATCH when it is of another fit, naming each setting that differs with both values;
- * STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY. */
+ * STATUS_FORMAT, STATUS_CORRUPT, STATUS_IO, STATUS_NO_MEMORY. */
 enum status checkpoint_read(const struct checkpoint *checkpoint, size_t epochs, size_t *epoch_ret,
                             struct fit_head heads[], struct learner learners[], size_t count);
 

@@ -12,6 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Whether the folder of a file that shall be made can be written to. */
+static enum status check_folder(const char *path, const char *what) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    enum status status = STATUS_OK;
+    if (folder == NULL)
+        status = status_set_no_memory(strlen(path), path);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = status_set_errno("%s: cannot save %s in the folder %s", path, what, folder);
+    free(folder);
+    return status;
+}
+
 /* Learns before the work, not after it, that the head cannot be saved as `path`, or would replace a cache. */
 static enum status check_head_path(const char *path) {
     struct stat file;
@@ -28,15 +41,7 @@ static enum status check_head_path(const char *path) {
             return status_set(STATUS_IO,
                               "%s: is a feature cache; name another file for the head with --output", path);
     }
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    enum status status = STATUS_OK;
-    if (folder == NULL)
-        status = status_set_no_memory(strlen(path), path);
-    else if (access(folder, W_OK | X_OK) != 0)
-        status = status_set_errno("%s: cannot save the head in the folder %s", path, folder);
-    free(folder);
-    return status;
+    return check_folder(path, "the head");
 }
 
 enum status job_prepare(struct job *job, struct session *session, size_t *fit_count_ret) {
@@ -142,6 +147,9 @@ enum status job_use_checkpoint(struct job *job) {
             options_weight_names[options->balanced], fit->part_nbytes);
     if (fclose(text) != 0)
         return status_set_no_memory(nbytes, "settings");
+    enum status status = check_folder(options->checkpoint, "the checkpoint");
+    if (status != STATUS_OK)
+        return status;
     job->checkpoint = (struct checkpoint){options->checkpoint, options->checkpoint_every, job->settings};
     job->fit.checkpoint = &job->checkpoint;
     return STATUS_OK;

@@ -39,31 +39,15 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #endif
 
 /* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. EQUALS(a, b): a bit for each element that is
- * equal, the lowest for the first. SWAP(w, n): element i of the result is element i ^ n of w. HALVES(op, w):
- * op over all 16 values of w[NV], which ends up in every element of w[0]. */
+ * equal, the lowest for the first. PLUS(a, b): the sum. */
 #if VL == 16
 #define SQRT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
 #define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #define EQUALS(a, b) ((unsigned)_mm512_cmpeq_ps_mask((__m512)(a), (__m512)(b)))
-#define SWAP(w, n)                                                                                           \
-    __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n), 4 ^ (n), 5 ^ (n), 6 ^ (n), 7 ^ (n),    \
-                            8 ^ (n), 9 ^ (n), 10 ^ (n), 11 ^ (n), 12 ^ (n), 13 ^ (n), 14 ^ (n), 15 ^ (n))
-#define HALVES(op, w)                                                                                        \
-    w[0] = op(w[0], SWAP(w[0], 8));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 4));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 2));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 1))
 #elif VL == 8
 #define SQRT(v) ((vec)_mm256_sqrt_ps((__m256)(v)))
 #define LARGER(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define EQUALS(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(a), (__m256)(b), _CMP_EQ_OQ)))
-#define SWAP(w, n)                                                                                           \
-    __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n), 4 ^ (n), 5 ^ (n), 6 ^ (n), 7 ^ (n))
-#define HALVES(op, w)                                                                                        \
-    w[0] = op(w[0], w[1]);                                                                                   \
-    w[0] = op(w[0], SWAP(w[0], 4));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 2));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 1))
 #else
 #ifdef __x86_64__
 #define SQRT(v) ((vec)_mm_sqrt_ps((__m128)(v)))
@@ -75,83 +59,106 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #define EQUALS(a, b)                                                                                         \
     (((a)[0] == (b)[0]) | ((a)[1] == (b)[1]) << 1 | ((a)[2] == (b)[2]) << 2 | ((a)[3] == (b)[3]) << 3)
 #endif
-#define SWAP(w, n) __builtin_shufflevector(w, w, 0 ^ (n), 1 ^ (n), 2 ^ (n), 3 ^ (n))
-#define HALVES(op, w)                                                                                        \
-    w[0] = op(w[0], w[2]);                                                                                   \
-    w[1] = op(w[1], w[3]);                                                                                   \
-    w[0] = op(w[0], w[1]);                                                                                   \
-    w[0] = op(w[0], SWAP(w[0], 2));                                                                          \
-    w[0] = op(w[0], SWAP(w[0], 1))
 #endif
 #define PLUS(a, b) ((a) + (b))
 
 static const vec zero = {0};
 
-/* Sums over the lanes of many vectors at once. fold8() halves each of two vectors by adding its upper half to
- * its lower, and puts the two side by side; fold4() does that to each half of its operands, and so on, until
- * every lane is the sum of one of the vectors there were, in their order. */
-#define PAIR(sum, n, i) sum[2 * (i)], (2 * (i) + 1 < (n) ? sum[2 * (i) + 1] : zero)
+/* Results over the lanes of many vectors at once. lowN(a, b) are the lower halves of each 2N lanes of a, then
+ * those of b, highN(a, b) the upper ones. So an operation on low8 and high8 of two vectors halves each and
+ * puts the halves side by side; low4 and high4 do that to each half, and so on, until every lane is the
+ * result of one of the vectors there were, in their order. */
 #if VL == 16
-static inline vec fold8(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+static inline vec low8(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
 }
-static inline vec fold4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+static inline vec high8(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
 }
-static inline vec fold2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
-           __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+static inline vec low4(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
 }
-static inline vec fold1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+static inline vec high4(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+}
+static inline vec low2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29);
+}
+static inline vec high2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+}
+static inline vec low1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+static inline vec high1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
 }
 #elif VL == 8
-static inline vec fold4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
-           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+static inline vec low4(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
 }
-static inline vec fold2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13) +
-           __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
+static inline vec high4(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
 }
-static inline vec fold1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+static inline vec low2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13);
+}
+static inline vec high2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
+}
+static inline vec low1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+static inline vec high1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 #else
-static inline vec fold2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+static inline vec low2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5);
 }
-static inline vec fold1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+static inline vec high2(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}
+static inline vec low1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+}
+static inline vec high1(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 #endif
-#define LEVEL(fold, sum, n) UNROLL for (int i = 0; i < ((n) + 1) / 2; i++) sum[i] = fold(PAIR(sum, n, i));
 #define HALF(n) (((n) + 1) / 2)
+#define LEVEL(op, width, v, n)                                                                               \
+    UNROLL for (int i = 0; i < HALF(n); i++) {                                                               \
+        vec a = (v)[2 * i], b = 2 * i + 1 < (n) ? (v)[2 * i + 1] : zero;                                     \
+        (v)[i] = op(low##width(a, b), high##width(a, b));                                                    \
+    }
+
+/* LANES(op, v, k): op over the lanes of each of v[k], into lanes 0..k-1 of v[0], v[1], ... */
+#if VL == 16
+#define LANES(op, v, k)                                                                                      \
+    LEVEL(op, 8, v, k)                                                                                       \
+    LEVEL(op, 4, v, HALF(k))                                                                                 \
+    LEVEL(op, 2, v, HALF(HALF(k)))                                                                           \
+    LEVEL(op, 1, v, HALF(HALF(HALF(k))))
+#elif VL == 8
+#define LANES(op, v, k)                                                                                      \
+    LEVEL(op, 4, v, k)                                                                                       \
+    LEVEL(op, 2, v, HALF(k))                                                                                 \
+    LEVEL(op, 1, v, HALF(HALF(k)))
+#else
+#define LANES(op, v, k)                                                                                      \
+    LEVEL(op, 2, v, k)                                                                                       \
+    LEVEL(op, 1, v, HALF(k))
+#endif
+
+enum { OUT_MAX = (KERNELS_BLOCK + VL - 1) / VL }; /* vectors of a block's results */
 
 /* The sums of vectors over their lanes, k of them, into out[k], each plus start[k] unless NULL. */
-static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, const float *start, float *out) {
-#if VL == 16
-    LEVEL(fold8, sum, k)
-    LEVEL(fold4, sum, HALF(k))
-    LEVEL(fold2, sum, HALF(HALF(k)))
-    LEVEL(fold1, sum, HALF(HALF(HALF(k))))
-#elif VL == 8
-    LEVEL(fold4, sum, k)
-    LEVEL(fold2, sum, HALF(k))
-    LEVEL(fold1, sum, HALF(HALF(k)))
-#else
-    LEVEL(fold2, sum, k)
-    LEVEL(fold1, sum, HALF(k))
-#endif
-    float values[KERNELS_BLOCK + VL];
-    memcpy(values, sum, (size_t)(k + VL - 1) / VL * sizeof(vec));
+static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, const vec *start, float *out) {
+    LANES(PLUS, sum, k)
     if (start != NULL)
-        UNROLL for (int i = 0; i < k; i++) values[i] += start[i];
-    memcpy(out, values, (size_t)k * sizeof(float));
+        UNROLL for (int i = 0; i < (k + VL - 1) / VL; i++) sum[i] += start[i];
+    memcpy(out, sum, (size_t)k * sizeof(float));
 }
 
 /* Two rows by K classes at a time; K is a constant where this is expanded. */
@@ -159,6 +166,9 @@ static inline __attribute__((always_inline)) void
 forward_block(const float *const rows[], const float *const next[], size_t row_count, size_t first,
               size_t count, const float *weights, size_t classes, const float *start, float *out,
               size_t stride, int k) {
+    vec begin[OUT_MAX] = {{0}};
+    if (start != NULL)
+        memcpy(begin, start, (size_t)k * sizeof(float));
     for (size_t r = 0; r < row_count; r += 2) {
         bool both = r + 1 < row_count;
         const vec *x0 = (const vec *)(rows[r] + first), *x1 = (const vec *)(rows[both ? r + 1 : r] + first);
@@ -182,9 +192,9 @@ forward_block(const float *const rows[], const float *const next[], size_t row_c
                 }
             }
         }
-        lane_sums(sum0, k, start, out + r * stride);
+        lane_sums(sum0, k, start != NULL ? begin : NULL, out + r * stride);
         if (both)
-            lane_sums(sum1, k, start, out + (r + 1) * stride);
+            lane_sums(sum1, k, start != NULL ? begin : NULL, out + (r + 1) * stride);
     }
 }
 
@@ -315,63 +325,98 @@ static inline void KERNEL(exp_negative)(vec *values) {
     *values = (vec)(scaled & ~tiny);
 }
 
+/* op over the 16 / VL vectors of a row's 16 lanes. */
+#if VL == 16
+#define JOIN(op, v) ((v)[0])
+#elif VL == 8
+#define JOIN(op, v) op((v)[0], (v)[1])
+#else
+#define JOIN(op, v) op(op((v)[0], (v)[2]), op((v)[1], (v)[3]))
+#endif
+
+/* row[vectors] = the sums over parts; returns its largest elements, one per lane. */
+static inline vec KERNEL(add_parts)(const vec *part, size_t part_count, size_t part_stride, size_t vectors,
+                                    vec *row) {
+    vec high[NV];
+    UNROLL
+    for (size_t v = 0; v < NV; v++)
+        high[v] = (vec){0} - INFINITY;
+    for (size_t i = 0; i < vectors; i += NV) {
+        UNROLL
+        for (size_t v = 0; v < NV; v++) {
+            vec z = part[i + v];
+            for (size_t p = 1; p < part_count; p++)
+                z += part[p * part_stride + i + v];
+            row[i + v] = z;
+            high[v] = LARGER(high[v], z);
+        }
+    }
+    return JOIN(LARGER, high);
+}
+
+/* row[vectors] = exp(row - top); returns its sums, one per lane. *place_ret is the first element that was
+ * `top`, or 0 when there is none, as top is not a number. */
+static inline vec KERNEL(exponentials)(vec *row, size_t vectors, float top, uint16_t *place_ret) {
+    vec total[NV];
+    bool found = false;
+    *place_ret = 0;
+    UNROLL
+    for (size_t v = 0; v < NV; v++)
+        total[v] = zero;
+    for (size_t i = 0; i < vectors; i += NV) {
+        UNROLL
+        for (size_t v = 0; v < NV; v++) {
+            vec z = row[i + v];
+            unsigned equal = EQUALS(z, zero + top);
+            if (equal != 0 && !found) {
+                *place_ret = (uint16_t)((i + v) * VL + (unsigned)__builtin_ctz(equal));
+                found = true;
+            }
+            z -= top;
+            KERNEL(exp_negative)(&z);
+            row[i + v] = z;
+            total[v] += z;
+        }
+    }
+    return JOIN(PLUS, total);
+}
+
+/* Eight rows at a time, whose maxima and sums over lanes are found together. */
 static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part_stride, size_t row_count,
                               size_t columns, const uint16_t *labels, float scale, float *probabilities,
                               uint16_t *predicted) {
+    enum { GROUP = 8 };
     size_t vectors = columns / VL;
-    double loss = 0, product = 1; /* log(a) + log(b) = log(a * b): one logarithm for eight rows */
-    for (size_t r = 0; r < row_count; r++) {
-        const vec *part = (const vec *)(parts + r * columns);
-        vec *row = (vec *)(probabilities + r * columns);
-        vec high[NV], total[NV];
-        size_t place = columns;
-        UNROLL
-        for (size_t v = 0; v < NV; v++)
-            high[v] = (vec){0} - INFINITY;
-        for (size_t i = 0; i < vectors; i += NV) {
-            UNROLL
-            for (size_t v = 0; v < NV; v++) {
-                vec z = part[i + v];
-                for (size_t p = 1; p < part_count; p++)
-                    z += part[p * (part_stride / VL) + i + v];
-                row[i + v] = z;
-                high[v] = LARGER(high[v], z);
-            }
+    double loss = 0;
+    for (size_t first = 0; first < row_count; first += GROUP) {
+        size_t count = row_count - first < GROUP ? row_count - first : GROUP;
+        vec high[GROUP] = {{0}}, total[GROUP] = {{0}};
+        float top[GROUP], sum[GROUP], own[GROUP] = {0};
+        double product = 1; /* log(a) + log(b) = log(a * b): one logarithm for eight rows */
+        float *out = probabilities + first * columns;
+        for (size_t r = 0; r < count; r++) {
+            high[r] = KERNEL(add_parts)((const vec *)(parts + (first + r) * columns), part_count,
+                                        part_stride / VL, vectors, (vec *)(out + r * columns));
+            own[r] = labels != NULL ? out[r * columns + labels[first + r]] : 0;
         }
-        HALVES(LARGER, high);
-        vec top = high[0];
-        UNROLL
-        for (size_t v = 0; v < NV; v++)
-            total[v] = (vec){0};
-        float own = labels != NULL ? ((const float *)row)[labels[r]] : 0;
-        for (size_t i = 0; i < vectors; i += NV) {
-            UNROLL
-            for (size_t v = 0; v < NV; v++) {
-                vec z = row[i + v];
-                unsigned equal = EQUALS(z, top);
-                if (equal != 0 && place == columns)
-                    place = (i + v) * VL + (unsigned)__builtin_ctz(equal);
-                z -= top;
-                KERNEL(exp_negative)(&z);
-                row[i + v] = z;
-                total[v] += z;
-            }
+        LANES(LARGER, high, GROUP)
+        memcpy(top, high, sizeof top);
+        for (size_t r = 0; r < count; r++)
+            total[r] =
+                KERNEL(exponentials)((vec *)(out + r * columns), vectors, top[r], &predicted[first + r]);
+        LANES(PLUS, total, GROUP)
+        memcpy(sum, total, sizeof sum);
+        for (size_t r = 0; r < count; r++) {
+            vec *row = (vec *)(out + r * columns);
+            float factor = scale / sum[r];
+            for (size_t i = 0; i < vectors; i++)
+                row[i] *= factor;
+            loss -= (double)own[r] - (double)top[r];
+            product *= (double)sum[r];
         }
-        HALVES(PLUS, total);
-        predicted[r] = place < columns ? (uint16_t)place : 0;
-        float factor = scale / total[0][0];
-        for (size_t i = 0; i < vectors; i++)
-            row[i] *= factor;
-        if (labels != NULL) {
-            loss -= (double)own - (double)top[0];
-            product *= (double)total[0][0];
-            if (r % 8 == 7 || r + 1 == row_count) {
-                loss += log(product);
-                product = 1;
-            }
-        }
+        loss += log(product);
     }
-    return loss;
+    return labels != NULL ? loss : 0;
 }
 
 static void KERNEL(adam)(const struct kernels_adam *step, size_t count, const float *gradient, float *weights,

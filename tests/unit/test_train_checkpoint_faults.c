@@ -373,7 +373,7 @@ static bool accepted_damaged(const unsigned char *bytes, size_t nbytes, const ch
         return false;
     bool one_line = text[0] != '\0' && (strchr(text, '\n') == NULL || text[strcspn(text, "\n") + 1] == '\0');
     if ((status != 1 && status != 10 + STATUS_FORMAT && status != 10 + STATUS_IO &&
-         status != 10 + STATUS_MISMATCH) ||
+         status != 10 + STATUS_MISMATCH && status != 10 + STATUS_CORRUPT) ||
         !one_line || strstr(text, "state.h5") == NULL)
         fail_msg("%s at %zu: status %d, \"%s\"", what, at, status, text);
     return false;
