@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPINS = 200 };
+enum { SPINS = 4000 }; /* about 40 microseconds, what it costs to put a thread to sleep and to wake it */
 
 static inline void relax(void) {
 #ifdef __x86_64__

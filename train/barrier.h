@@ -12,8 +12,8 @@ struct barrier {
     _Alignas(64) atomic_uint generation, sleepers;
 };
 
-/* Returns when `count` threads have called it; what each wrote before, all see after. It spins for about two
- * microseconds and then sleeps. */
+/* Returns when `count` threads have called it; what each wrote before, all see after. It spins for some
+ * 40 microseconds and then sleeps. */
 void barrier_wait(struct barrier *barrier, unsigned count);
 
 #endif
