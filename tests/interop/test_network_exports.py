@@ -127,6 +127,8 @@ class Exports(helpers.Case):
         path = self.export("keras", head)
         with h5py.File(path) as f:
             self.assertEqual((f.attrs["backend"], f.attrs["keras_version"].split(".")[0]), ("tensorflow", "2"))
+            for name in ("backend", "keras_version"):  # Keras before 2.4 decodes them, and h5py 2 gives bytes for ASCII alone
+                self.assertEqual(f.attrs.get_id(name).get_type().get_cset(), h5py.h5t.CSET_ASCII, name)
             layers = [name.decode() for name in f.attrs["layer_names"]]
             weights = [[f[layer][name.decode()][:] for name in f[layer].attrs["weight_names"]] for layer in layers]
         wanted = ["input_1"]
