@@ -306,6 +306,17 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* Keras chooses its reader by the name: the legacy layout's for these, another one's for NAME.weights.h5, and
+ * none, or TensorFlow's, for the rest (saving_api.load_weights). */
+static bool is_keras_name(const char *path) {
+    return (ends_with(path, ".h5") || ends_with(path, ".hdf5")) && !ends_with(path, ".weights.h5");
+}
+
 static void check_export(struct argp_state *state, const struct options *options) {
     bool features = options->mode == OPTIONS_EXPORT, model = options->mode == OPTIONS_EXPORT_MODEL;
     if (!features && !model)
@@ -319,6 +330,12 @@ static void check_export(struct argp_state *state, const struct options *options
         cli_fail(state, "--export=%s needs an --output, the file to write", name);
     if (model && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: a network cannot go to standard output");
+    if (options->export == EXPORT_KERAS && !is_keras_name(options->output))
+        cli_fail(state,
+                 "--output=%s: Keras reads this format from NAME.h5 or NAME.hdf5 alone, and NAME.weights.h5 "
+                 "is "
+                 "another format's",
+                 options->output);
     if (model && options->head == NULL)
         cli_fail(state, "--export=%s needs a --head, as train saved it", name);
     if (model && options->cache != NULL)

@@ -18,6 +18,7 @@ TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 HERE = helpers.ROOT / "tests" / "interop"
 ADAM = ["--epochs=20"]
 LBFGS = ["--optimizer=lbfgs", "--standardize", "--l2=1e-4", "--epochs=100"]
+NAMES = {"onnx": "network.onnx", "keras": "network.h5"}
 worst = {}
 
 
@@ -48,7 +49,7 @@ class Exports(helpers.Case):
         return cache, head
 
     def export(self, name, head, *options):
-        path = self.folder / f"network.{name}"
+        path = self.folder / NAMES[name]
         done = train(f"--export={name}", f"--head={head}", f"--weights={self.weights}", f"--output={path}", *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         return path
@@ -168,7 +169,6 @@ class Exports(helpers.Case):
 
     def test_refusals(self):
         cache, head = self.fit("--epochs=1", limit=5)
-        out = self.folder / "x"
         head_is, weights_are = f"--head={head}", f"--weights={self.weights}"
         cut, full = self.folder / "cut.h5", head.read_bytes()
         cut.write_bytes(full[:len(full) // 2])
@@ -181,7 +181,7 @@ class Exports(helpers.Case):
         with h5py.File(strange, "r+") as f:
             f.attrs["cache_input_size"] = "96"
         for name in ("onnx", "keras"):
-            export = f"--export={name}"
+            export, out = f"--export={name}", self.folder / NAMES[name]
             self.refused(2, ["needs an --output"], export, head_is)
             self.refused(2, ["needs a --head"], export, "-o", out)
             self.refused(2, ["takes no CACHE", cache], export, head_is, "-o", out, cache)
@@ -195,7 +195,9 @@ class Exports(helpers.Case):
             self.refused(1, ["not a finite number"], export, f"--head={poisoned}", weights_are, "-o", out)
             self.refused(1, [strange.name, "96"], export, f"--head={strange}", weights_are, "-o", out)
             self.refused(1, ["feature cache"], export, f"--head={cache}", weights_are, "-o", out)
-            self.refused(1, ["no-such"], export, head_is, weights_are, "-o", self.folder / "no-such" / "x")
+            self.refused(1, ["no-such"], export, head_is, weights_are, "-o", self.folder / "no-such" / NAMES[name])
+        for ending in ("weights.h5", "keras", "onnx", "h5x"):
+            self.refused(2, ["NAME.h5"], "--export=keras", head_is, weights_are, "-o", self.folder / f"network.{ending}")
         self.refused(2, ["--head is of no use"], head_is, cache)
         self.refused(2, ["--weights is of no use"], weights_are, cache)
 
@@ -203,7 +205,7 @@ class Exports(helpers.Case):
         cache, head = self.fit("--epochs=1", limit=5)
         for name in ("onnx", "keras"):
             with self.subTest(name=name):
-                line = f"ulimit -f 2000; trap '' XFSZ; exec {TRAIN} --export={name} --head={head} --weights={self.weights} -o {self.folder}/x"
+                line = f"ulimit -f 2000; trap '' XFSZ; exec {TRAIN} --export={name} --head={head} --weights={self.weights} -o {self.folder}/x{NAMES[name]}"
                 done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
