@@ -175,7 +175,7 @@ static const struct argp_option table[] = {
     {"head", KEY_HEAD, "HEAD", 0, "For --export=onnx and keras: the saved head", 3},
     {"weights", 'w', "FILE", 0,
      "For --export=onnx and keras: the backbone's weights, or random[:SEED], as extract took them "
-     "(default " WEIGHTS_DEFAULT ")",
+     "(default " WEIGHTS_DEFAULT ", or the random backbone that the head tells)",
      3},
     {0}};
 
@@ -340,9 +340,6 @@ static void check_export(struct argp_state *state, const struct options *options
         cli_fail(state, "--export=%s needs a --head, as train saved it", name);
     if (model && options->cache != NULL)
         cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
-    if (model &&
-        (strcmp(options->output, options->head) == 0 || strcmp(options->output, options->weights) == 0))
-        cli_fail(state, "--output=%s: would replace what is read", options->output);
 }
 
 static void check_files(struct argp_state *state, struct options *options) {
@@ -530,7 +527,6 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
         .checkpoint_every = DEFAULT_EVERY,
-        .weights = WEIGHTS_DEFAULT,
         .level = LOG_NORMAL,
         .argv = argv,
     };
