@@ -96,6 +96,9 @@ static enum status write_root(hid_t file, const struct layer layers[LAYERS],
         snprintf(attribute, sizeof attribute, "cache_%s", source->names[i]);
         status = h5_write_string(file, attribute, source->values[i]);
     }
+    if (status == STATUS_OK)
+        status = h5_write_strings(file, "class_names", (const char *const *)source->class_names,
+                                  source->class_count);
     return status;
 }
 
