@@ -22,8 +22,8 @@ NAMES = {"onnx": "network.onnx", "keras": "network.h5"}
 worst = {}
 
 
-def train(*arguments):
-    return subprocess.run([TRAIN, *map(str, arguments)], env=helpers.environment(), capture_output=True, text=True)
+def train(*arguments, **options):
+    return subprocess.run([TRAIN, *map(str, arguments)], env=helpers.environment(), capture_output=True, text=True, **options)
 
 
 class Exports(helpers.Case):
@@ -121,6 +121,9 @@ class Exports(helpers.Case):
                 with h5py.File(cache) as f:
                     self.assertEqual(told["weights_sha256"], f.attrs["weights_sha256"])
                 self.assertEqual((told["preprocess"], told["input_size"]), (mode, str(size)))
+                self.assertEqual((told["weights_source"], told["backbone"]), ("weights.h5", "vgg16"))
+                self.assertEqual(json.loads(told["class_names"]), [str(c) for c in range(10)])
+                self.assertEqual((model.producer_name, bool(model.doc_string)), ("vggcache", True))
 
     def test_keras(self):
         """Keras' rule: layers in the order of layer_names, of those the ones with weights, their weights by weight_names."""
@@ -158,14 +161,45 @@ class Exports(helpers.Case):
             self.assertEqual(f.attrs["weights_sha256"], g.attrs["weights_sha256"])
         self.assert_same_bits(self.features(again), self.features(cache))
 
-    def refused(self, status, words, *arguments):
+    def refused(self, status, words, *arguments, **options):
         before = sorted(os.listdir(self.folder))
-        done = train(*arguments)
+        done = train(*arguments, **options)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         for word in words:
             self.assertIn(str(word), done.stderr)
         self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def digest(self):
+        return helpers.tensors_sha256(self.tensors)
+
+    def test_what_is_read_is_not_replaced(self):
+        """By whatever name it is called."""
+        cache, head = self.fit("--epochs=1", limit=5)
+        weights, link = self.folder / "weights.h5", self.folder / "link.h5"
+        shutil.copy(self.weights, weights)
+        os.symlink(weights, link)
+        for path, said in ((head, "is the head"), (weights, "is the file of weights"), (link, "is the file of weights")):
+            for name in ("onnx", "keras"):
+                around = path.parent / ".." / path.parent.name / path.name
+                self.refused(1, [said], f"--export={name}", f"--head={head}", f"--weights={weights}", "-o", around)
+
+    def test_random_backbone(self):
+        """The head tells it, so that --weights is not needed; heads of before do not."""
+        cache, head, out = self.folder / "features.h5", self.folder / "head.h5", self.folder / "network.onnx"
+        self.succeed("-q", f"--output={cache}", "--weights=random:7", "--engine=gemm", "--limit=5", self.dataset)
+        self.assertEqual(train("-q", "--epochs=1", f"--output={head}", cache).returncode, 0)
+        done = train("--export=onnx", f"--head={head}", "-o", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        whole = out.read_bytes()
+        with h5py.File(head, "r+") as f:
+            self.assertEqual(f.attrs.pop("cache_weights_source"), "random:7")
+        out.unlink()
+        self.refused(1, ["--weights"], "--export=onnx", f"--head={head}", "-o", out, cwd=self.folder)
+        done = train("--export=onnx", f"--head={head}", "--weights=random:7", "-o", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertGreater(len(out.read_bytes()), 58_858_752)
+        self.assertGreater(len(whole), len(out.read_bytes()))  # by what it says about the source
 
     def test_refusals(self):
         cache, head = self.fit("--epochs=1", limit=5)
@@ -186,9 +220,8 @@ class Exports(helpers.Case):
             self.refused(2, ["needs a --head"], export, "-o", out)
             self.refused(2, ["takes no CACHE", cache], export, head_is, "-o", out, cache)
             self.refused(2, ["standard output"], export, head_is, "-o", "-")
-            self.refused(2, ["would replace"], export, head_is, "-o", head)
             self.refused(2, ["--epochs is of no use"], export, head_is, "-o", out, "--epochs=3")
-            self.refused(1, ["other weights", "--weights"], export, head_is, "--weights=random:3", "-o", out)
+            self.refused(1, ["other weights", "--weights", self.digest(), "random:3"], export, head_is, "--weights=random:3", "-o", out)
             self.refused(1, ["no-such"], export, head_is, "--weights=no-such", "-o", out)
             self.refused(1, ["no-such"], export, "--head=no-such", weights_are, "-o", out)
             self.refused(1, [cut.name], export, f"--head={cut}", weights_are, "-o", out)
