@@ -1,5 +1,6 @@
 /* h5: the HDF5 calls that every file of ours needs, with statuses and messages. It knows no schema. */
 #include "common/h5.h"
+#include "common/output.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -234,6 +235,29 @@ static enum status open_object(hid_t *object_ret, hid_t parent, const char *name
     }
     *object_ret = object;
     return STATUS_OK;
+}
+
+enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t type, int rank,
+                             const hsize_t dims[], const void *values) {
+    hid_t dataset = H5I_INVALID_HID;
+    enum status status = h5_create_dataset(&dataset, parent, name, stored, rank, dims);
+    if (status == STATUS_OK)
+        status = h5_write_rows(dataset, type, 0, dims[0], values);
+    h5_close(&dataset);
+    return status;
+}
+
+enum status h5_finish(enum status status, hid_t *file, char *partial, const char *path) {
+    if (status == STATUS_OK)
+        status = h5_close_written(file);
+    if (status == STATUS_OK)
+        status = output_publish(partial, path);
+    if (status != STATUS_OK) {
+        h5_close(file);
+        unlink(partial); /* it may be there even when its creation failed: on a full disk */
+    }
+    free(partial);
+    return status;
 }
 
 enum status h5_open_group(hid_t *group_ret, hid_t parent, const char *name) {

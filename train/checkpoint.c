@@ -42,26 +42,22 @@ static void to_columns(const struct fit_epoch *epoch, double columns[COLUMNS]) {
     memcpy(columns, all, sizeof all);
 }
 
-static enum status write_array(hid_t group, const char *name, hid_t stored, hid_t type, int rank,
-                               const hsize_t dims[], const void *values) {
-    hid_t dataset = H5I_INVALID_HID;
-    enum status status = h5_create_dataset(&dataset, group, name, stored, rank, dims);
-    if (status == STATUS_OK)
-        status = h5_write_rows(dataset, type, 0, dims[0], values);
-    h5_close(&dataset);
-    return status;
+/* The epochs of a head's history, with that in which it diverged. */
+static size_t history_rows(const struct fit_head *head) {
+    return head->diverged > 0 ? head->diverged : head->done;
 }
 
 static enum status write_head(hid_t file, size_t index, const struct fit_head *head,
                               const struct learner *learner) {
     char name[32];
     hid_t group = H5I_INVALID_HID;
-    const hsize_t dims[2] = {head->done, COLUMNS};
+    size_t rows = history_rows(head);
+    const hsize_t dims[2] = {rows, COLUMNS};
     struct array arrays[ARRAYS];
-    double *history = mem_alloc(head->done, COLUMNS * sizeof *history);
+    double *history = mem_alloc(rows, COLUMNS * sizeof *history);
     if (history == NULL)
-        return status_set_no_memory(head->done * COLUMNS * sizeof *history, "the history");
-    for (size_t i = 0; i < head->done; i++)
+        return status_set_no_memory(rows * COLUMNS * sizeof *history, "the history");
+    for (size_t i = 0; i < rows; i++)
         to_columns(&head->history[i], history + i * COLUMNS);
     snprintf(name, sizeof name, "head_%zu", index);
     enum status status = h5_create_group(&group, file, name);
@@ -75,14 +71,14 @@ static enum status write_head(hid_t file, size_t index, const struct fit_head *h
         status = h5_write_whole(group, "waited", learner->patience.waited);
     if (status == STATUS_OK)
         status = h5_write_real(group, "lowest", learner->patience.lowest);
-    if (status == STATUS_OK && head->done > 0)
-        status = write_array(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
+    if (status == STATUS_OK)
+        status = h5_write_dataset(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
     arrays_of(learner, arrays);
     for (size_t i = 0; i < ARRAYS && status == STATUS_OK; i++) {
         const hsize_t count = arrays[i].count;
         if (arrays[i].values != NULL)
-            status = write_array(group, arrays[i].name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count,
-                                 arrays[i].values);
+            status = h5_write_dataset(group, arrays[i].name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count,
+                                      arrays[i].values);
     }
     h5_close(&group);
     mem_free(history);
@@ -108,16 +104,7 @@ enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, 
         status = h5_write_whole(file, "heads", count);
     for (size_t h = 0; h < count && status == STATUS_OK; h++)
         status = write_head(file, h, &heads[h], &learners[h]);
-    if (status == STATUS_OK)
-        status = h5_close_written(&file);
-    if (status == STATUS_OK)
-        status = output_publish(partial, checkpoint->path);
-    if (status != STATUS_OK) {
-        h5_close(&file);
-        unlink(partial); /* it may be there even when its creation failed: on a full disk */
-    }
-    free(partial);
-    return status;
+    return h5_finish(status, &file, partial, checkpoint->path);
 }
 
 static enum status read_array(hid_t group, const char *name, hid_t type, int rank, const hsize_t dims[],
@@ -139,13 +126,13 @@ static enum status read_array(hid_t group, const char *name, hid_t type, int ran
 }
 
 static enum status read_history(hid_t group, struct fit_head *head) {
-    const hsize_t dims[2] = {head->done, COLUMNS};
-    double *history = mem_alloc(head->done, COLUMNS * sizeof *history);
+    size_t rows = history_rows(head);
+    const hsize_t dims[2] = {rows, COLUMNS};
+    double *history = mem_alloc(rows, COLUMNS * sizeof *history);
     if (history == NULL)
-        return status_set_no_memory(head->done * COLUMNS * sizeof *history, "the history");
-    enum status status =
-        head->done > 0 ? read_array(group, "history", H5T_NATIVE_DOUBLE, 2, dims, history) : STATUS_OK;
-    for (size_t i = 0; i < head->done && status == STATUS_OK; i++) {
+        return status_set_no_memory(rows * COLUMNS * sizeof *history, "the history");
+    enum status status = read_array(group, "history", H5T_NATIVE_DOUBLE, 2, dims, history);
+    for (size_t i = 0; i < rows && status == STATUS_OK; i++) {
         const double *row = history + i * COLUMNS;
         head->history[i] = (struct fit_epoch){i + 1, row[1], row[2], row[3], row[4], row[5], row[6]};
     }
@@ -171,7 +158,9 @@ static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_
         status = h5_read_whole(group, "waited", &waited);
     if (status == STATUS_OK)
         status = h5_read_real(group, "lowest", &learner->patience.lowest);
-    if (status == STATUS_OK && (done > epoch || diverged > epoch || (diverged == 0 && done == 0)))
+    /* A head that goes on has done all epochs; one that is over, some. */
+    bool sound = diverged > 0 ? over && done == diverged - 1 : done > 0 && (over || done == epoch);
+    if (status == STATUS_OK && (done > epoch || diverged > epoch || !sound))
         status = status_set(STATUS_FORMAT, "%s: %" PRIu64 " epochs of %zu; remove the checkpoint",
                             h5_name(group, where), done, epoch);
     if (status == STATUS_OK) {
@@ -191,31 +180,35 @@ static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_
     return status;
 }
 
-/* The next line of *text, without its end, into line[nbytes]; false when there is none. */
-static bool next_line(const char **text, char *line, size_t nbytes) {
+/* The next line of *text, which is moved behind it; its length, without its end, or 0 when there is none. */
+static size_t next_line(const char **text, const char **line_ret) {
     size_t length = strcspn(*text, "\n");
-    if (**text == '\0')
-        return false;
-    snprintf(line, nbytes, "%.*s", (int)length, *text);
+    *line_ret = *text;
     *text += length + ((*text)[length] == '\n');
-    return true;
+    return length;
 }
 
 /* All settings that differ, in one message; both lists have the same names in the same order, unless another
  * version wrote one of them. */
 static enum status check_settings(const struct checkpoint *checkpoint, const char *found) {
-    const char *ours = checkpoint->settings, *theirs = found;
-    char want[1200], have[1200], list[900] = "";
-    while (next_line(&ours, want, sizeof want)) {
-        if (!next_line(&theirs, have, sizeof have))
-            have[0] = '\0';
+    enum { SHOWN = 120 }; /* bytes of a line */
+    const char *ours = checkpoint->settings, *theirs = found, *want, *have;
+    char list[900] = "";
+    while (*ours != '\0' || *theirs != '\0') {
+        size_t want_length = next_line(&ours, &want), have_length = next_line(&theirs, &have);
+        if (want_length == have_length && memcmp(want, have, want_length) == 0)
+            continue;
+        const char *equals = memchr(want, '=', want_length);
+        if (equals != NULL) {
+            want_length -= (size_t)(equals + 1 - want);
+            want = equals + 1;
+        }
         size_t used = strlen(list);
-        const char *value = strchr(want, '=');
-        if (strcmp(want, have) != 0)
-            snprintf(list + used, sizeof list - used, "%s %.120s there, %.100s here", used > 0 ? ";" : "",
-                     have, value != NULL ? value + 1 : want);
+        snprintf(list + used, sizeof list - used, "%s %.*s there, %.*s here", used > 0 ? ";" : "",
+                 (int)(have_length < SHOWN ? have_length : SHOWN), have,
+                 (int)(want_length < SHOWN ? want_length : SHOWN), want);
     }
-    if (list[0] == '\0' && *theirs == '\0')
+    if (list[0] == '\0')
         return STATUS_OK;
     return status_set(STATUS_MISMATCH,
                       "%s: the checkpoint of another fit:%s; remove it, or name another file with "
@@ -262,8 +255,13 @@ enum status checkpoint_read(const struct checkpoint *checkpoint, size_t epochs, 
         status = read_attributes(file, checkpoint, settings, &epoch, &head_count);
     if (status == STATUS_OK && (epoch < 1 || epoch > epochs || head_count != count))
         status = status_set(STATUS_FORMAT, "%s: damaged; remove the checkpoint", checkpoint->path);
-    for (size_t h = 0; h < count && status == STATUS_OK; h++)
+    size_t lost = 0;
+    for (size_t h = 0; h < count && status == STATUS_OK; h++) {
         status = read_head(file, h, epoch, &heads[h], &learners[h]);
+        lost += heads[h].diverged > 0;
+    }
+    if (status == STATUS_OK && lost == count) /* such a fit ends, and leaves no checkpoint */
+        status = status_set(STATUS_FORMAT, "%s: damaged; remove the checkpoint", checkpoint->path);
     if (status == STATUS_OK)
         *epoch_ret = epoch;
     h5_close(&file);

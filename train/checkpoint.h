@@ -3,9 +3,10 @@
  *
  * Format, version 1, HDF5: / has format = "vggcache-checkpoint", format_version = 1, settings (lines
  * "name=value": all that the fit's bits depend on), epoch (the last one finished) and heads (their number).
- * /head_0, /head_1, ... have done, diverged, over, waited and lowest, the history, float64 [done][7] in the
- * order of struct fit_epoch, and the float32 arrays of the head, its optimizer and its best epoch, as they
- * are in memory. The order of rows needs no state: that of epoch e is stream e of the seed. */
+ * /head_0, /head_1, ... have done, diverged, over, waited and lowest, the history, float64 [done][7] (and
+ * the epoch in which it diverged) in the order of struct fit_epoch, and the float32 arrays of the head, its
+ * optimizer and its best epoch, as they are in memory. The order of rows needs no state: that of epoch e is
+ * stream e of the seed. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 

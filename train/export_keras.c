@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LAYERS = 1 + BACKBONE_CONVS + 5 + 2, NAME = 32 };
 
@@ -46,12 +45,7 @@ static void list_layers(const struct export_model *model, const float *kernel, c
 
 static enum status write_tensor(hid_t group, const char *name, int rank, const hsize_t dims[],
                                 const float *values) {
-    hid_t dataset = H5I_INVALID_HID;
-    enum status status = h5_create_dataset(&dataset, group, name, H5T_IEEE_F32LE, rank, dims);
-    if (status == STATUS_OK)
-        status = h5_write_rows(dataset, H5T_NATIVE_FLOAT, 0, dims[0], values);
-    h5_close(&dataset);
-    return status;
+    return h5_write_dataset(group, name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, rank, dims, values);
 }
 
 /* /NAME with weight_names, and /NAME/NAME/kernel:0 and bias:0. */
@@ -121,14 +115,8 @@ enum status export_keras_write(const char *path, const struct export_model *mode
         status = write_root(file, layers, model->source);
     for (size_t i = 0; i < LAYERS && status == STATUS_OK; i++)
         status = write_layer(file, &layers[i]);
-    if (status == STATUS_OK)
-        status = h5_close_written(&file);
-    if (status == STATUS_OK)
-        status = output_publish(partial, path);
-    if (status != STATUS_OK) {
-        h5_close(&file);
-        unlink(partial);
-    }
+    status = h5_finish(status, &file, partial, path);
+    partial = NULL;
 out:
     free(partial);
     mem_free(bias);

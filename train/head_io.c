@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char format_name[] = "vggcache-head", layer_name[] = "dense";
 static const char weights_source[] = "weights_source"; /* after the provenance, which it is no part of */
@@ -88,7 +87,7 @@ static enum status write_attributes(hid_t file, const struct head *head,
 
 static enum status write_weights(hid_t file, size_t dim, size_t classes, const float *kernel,
                                  const float *bias) {
-    hid_t layer = H5I_INVALID_HID, inner = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
+    hid_t layer = H5I_INVALID_HID, inner = H5I_INVALID_HID;
     const hsize_t dims[2] = {dim, classes};
     enum status status = h5_create_group(&layer, file, layer_name);
     if (status == STATUS_OK)
@@ -96,15 +95,9 @@ static enum status write_weights(hid_t file, size_t dim, size_t classes, const f
     if (status == STATUS_OK)
         status = h5_create_group(&inner, layer, "dense");
     if (status == STATUS_OK)
-        status = h5_create_dataset(&dataset, inner, "kernel:0", H5T_IEEE_F32LE, 2, dims);
+        status = h5_write_dataset(inner, "kernel:0", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 2, dims, kernel);
     if (status == STATUS_OK)
-        status = h5_write_rows(dataset, H5T_NATIVE_FLOAT, 0, dim, kernel);
-    h5_close(&dataset);
-    if (status == STATUS_OK)
-        status = h5_create_dataset(&dataset, inner, "bias:0", H5T_IEEE_F32LE, 1, dims + 1);
-    if (status == STATUS_OK)
-        status = h5_write_rows(dataset, H5T_NATIVE_FLOAT, 0, classes, bias);
-    h5_close(&dataset);
+        status = h5_write_dataset(inner, "bias:0", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, dims + 1, bias);
     h5_close(&inner);
     h5_close(&layer);
     return status;
@@ -127,14 +120,8 @@ enum status head_io_write(const char *path, const struct head *head, const struc
         status = write_attributes(file, head, training, info);
     if (status == STATUS_OK)
         status = write_weights(file, head->dim, head->classes, kernel, bias);
-    if (status == STATUS_OK)
-        status = h5_close_written(&file);
-    if (status == STATUS_OK)
-        status = output_publish(partial, path);
-    if (status != STATUS_OK) {
-        h5_close(&file);
-        unlink(partial); /* it may be there even when its creation failed: on a full disk */
-    }
+    status = h5_finish(status, &file, partial, path);
+    partial = NULL;
 out:
     free(partial);
     mem_free(bias);

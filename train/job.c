@@ -192,8 +192,6 @@ enum status job_save(struct job *job) {
 enum status job_tell(struct job *job) {
     const struct options *options = job->session->options;
     enum status status = session_evaluate(job->session, job->penalty, job->fitted.count, &job->results);
-    if (status == STATUS_INTERRUPTED)
-        return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
     if (status == STATUS_OK && options->history != NULL) {
         record_history(job->csv.stream, job->results.history, job->results.epochs);
         status = output_commit(&job->csv);
@@ -205,6 +203,8 @@ enum status job_tell(struct job *job) {
         size_t kept = job_kept_epoch(job, job->history, job->results.epochs);
         status = session_write_report(job->session, &job->results, kept, &training);
     }
+    if (status == STATUS_INTERRUPTED)
+        return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
     if (status == STATUS_OK)
         log_info("the head was saved as %s", options->output);
     return status;

@@ -30,8 +30,9 @@ static enum status put_title(FILE *stream, const struct report_input *input) {
 }
 
 static enum status put_heading(FILE *stream, const struct report_input *input) {
-    fputs(is_fit(input) ? "A head fitted on " : "A head evaluated on ", stream);
     fputs("<span class=\"name\">", stream);
+    report_text(stream, base_name(input->head_path));
+    fprintf(stream, "</span>, %s on <span class=\"name\">", is_fit(input) ? "fitted" : "evaluated");
     report_text(stream, base_name(input->cache_path));
     fputs("</span>", stream);
     return STATUS_OK;
@@ -251,7 +252,7 @@ static const struct place *find_place(const char *name, size_t length) {
 
 enum status report_write(FILE *stream, const struct report_input *input) {
     enum status status = STATUS_OK;
-    const char *at = report_page_begin, *brace;
+    const char *at = report_page, *brace;
     while (status == STATUS_OK && (brace = strstr(at, "{{")) != NULL) {
         const char *name = brace + 2, *end = name + strcspn(name, "}");
         const struct place *place = find_place(name, (size_t)(end - name));

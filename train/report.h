@@ -41,7 +41,7 @@ struct report_input {
     size_t kept; /* the index in the history of the epoch whose weights the head has */
     const struct head_io_training *training;
     const struct cache_info *info;
-    const char *cache_path;
+    const char *head_path, *cache_path;
     size_t classes;
     const uint16_t *labels, *predicted; /* [test rows] */
     const float *probabilities;         /* [test rows]: of the class that was predicted, */

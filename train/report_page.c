@@ -2,9 +2,8 @@
 #include "train/report_parts.h"
 
 __asm__(".pushsection .rodata\n"
-        ".global report_page_begin, report_page_end\n"
-        "report_page_begin:\n"
+        ".global report_page\n"
+        "report_page:\n"
         ".incbin \"train/report.html\"\n"
-        "report_page_end:\n"
         ".byte 0\n"
         ".popsection\n");

@@ -18,7 +18,7 @@ void report_text_percent(FILE *stream, double share, int decimals);
 
 /* ---- report_page: report.html ---- */
 
-extern const char report_page_begin[], report_page_end[];
+extern const char report_page[]; /* ends with a zero */
 
 /* ---- sections, each with its heading, or nothing when there is nothing to show ---- */
 

@@ -210,6 +210,8 @@ enum status session_write_report(struct session *session, const struct record_re
                                  .kept = kept,
                                  .training = training,
                                  .info = session->info,
+                                 .head_path = results->history != NULL ? session->options->output
+                                                                       : session->options->head,
                                  .cache_path = session->options->cache,
                                  .classes = session->head.classes,
                                  .labels = test->labels,

@@ -86,16 +86,16 @@ class Exports(helpers.Case):
         self.assertTrue(difference <= 1e-4, f"{difference:.3g}")
 
     def test_onnx_adam(self):
-        self.check_onnx("adam, gemm", *ADAM, limit=200 // SLOW)
+        self.check_onnx("adam, gemm", *ADAM, limit=100 // SLOW)
 
     def test_onnx_lbfgs(self):
         self.check_onnx(f"lbfgs, winograd, {self.count} images", *LBFGS, engine="winograd")
 
     def test_onnx_caffe(self):
-        self.check_onnx("caffe, lbfgs, gemm", *LBFGS, mode="caffe", limit=100 // SLOW)
+        self.check_onnx("caffe, lbfgs, gemm", *LBFGS, mode="caffe", limit=60 // SLOW)
 
     def test_onnx_torch(self):
-        self.check_onnx("torch, lbfgs, gemm", *LBFGS, mode="torch", limit=100 // SLOW)
+        self.check_onnx("torch, lbfgs, gemm", *LBFGS, mode="torch", limit=60 // SLOW)
 
     def test_onnx_of_four_pixels(self):
         """Keras flattens rows, columns, channels."""
@@ -105,7 +105,7 @@ class Exports(helpers.Case):
         self.check_onnx("size 75", *LBFGS, size=75, limit=40 // SLOW)
 
     def test_onnx_of_other_classes(self):
-        self.check_onnx("17 classes", *LBFGS, classes=17, limit=100 // SLOW)
+        self.check_onnx("17 classes", *LBFGS, classes=17, limit=60 // SLOW)
 
     def test_onnx_is_valid(self):
         """By the checker of ONNX itself; and it says what it is."""

@@ -409,7 +409,7 @@ class Page(Folder):
         self.fitted("--epochs=2", "--report=page.html", path)
         self.open()
         self.assertEqual(self.browser.run("return document.querySelectorAll('b:not(.read b):not(.mistakes b), img').length"), 0)
-        for where in ("h1 .name", ".facts td"):
+        for where in ("h1 .name:last-child", ".facts td"):
             self.assertIn(os.path.basename(path), self.browser.run(
                 "return [...document.querySelectorAll(arguments[0])].map((part) => part.textContent)", where))
         self.assertIn(os.path.basename(path), self.browser.run("return document.title"))

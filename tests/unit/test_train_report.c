@@ -63,6 +63,7 @@ static struct fixture *make(size_t classes, size_t epochs) {
                                      .kept = epochs > 0 ? epochs - 1 : 0,
                                      .training = &f->training,
                                      .info = &f->info,
+                                     .head_path = "./head.h5",
                                      .cache_path = "some/where/features.h5",
                                      .classes = classes,
                                      .labels = f->labels,
@@ -136,7 +137,8 @@ static void test_evaluation(void **state) {
     struct fixture *f = make(10, 0);
     f->results.validation = (struct evaluate_result){NAN, NAN, 0};
     char *page = page_of(f);
-    assert_has(page, "A head evaluated on");
+    assert_has(page, "<h1><span class=\"name\">head.h5</span>, evaluated on <span "
+                     "class=\"name\">features.h5</span></h1>");
     assert_lacks(page, "<figure");
     assert_lacks(page, "<th scope=\"row\">validation</th>");
     assert_has(page, "id=\"data\">null</script>");
