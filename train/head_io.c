@@ -306,7 +306,7 @@ static enum status read_shape(hid_t file, const char *path, size_t *dim_ret, siz
         (dims[0] < 1 || dims[0] > HEAD_DIM_MAX || dims[1] < 1 || dims[1] > HEAD_CLASSES_MAX))
         status = status_set(STATUS_FORMAT,
                             "%s: its kernel is %" PRIu64 " features by %" PRIu64 " classes; at most %d and "
-                                                                                 "%d are possible",
+                            "%d are possible",
                             path, (uint64_t)dims[0], (uint64_t)dims[1], HEAD_DIM_MAX, HEAD_CLASSES_MAX);
     *dim_ret = dims[0];
     *classes_ret = dims[1];
