@@ -60,12 +60,14 @@ class Exports(helpers.Case):
         self.assertGreater(len(rows), 0)
         return np.array([[float(value) for value in row[4:]] for row in rows])
 
-    def run_onnx(self, path, gray):
-        """Both outputs of ONNX Runtime on gray u8[n][size][size], the gray value in all channels."""
+    def run_onnx(self, path, pictures):
+        """Both outputs of ONNX Runtime on RGB u8[n][3][size][size], or on gray u8[n][size][size], then in all channels."""
         if self.node is None:
             self.skipTest("ONNX Runtime is not there: npm is missing or reaches no registry")
-        np.repeat(gray.astype(np.float32)[:, None], 3, axis=1).tofile(self.folder / "images")
-        done = subprocess.run(["node", HERE / "run_onnx.js", path, str(len(gray)), str(gray.shape[1]), self.folder / "images",
+        if pictures.ndim == 3:
+            pictures = np.repeat(pictures[:, None], 3, axis=1)
+        pictures.astype(np.float32).tofile(self.folder / "images")
+        done = subprocess.run(["node", HERE / "run_onnx.js", path, str(len(pictures)), str(pictures.shape[-1]), self.folder / "images",
                                self.folder / "out"], cwd=self.node, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         shapes = json.loads(done.stdout)
@@ -106,6 +108,19 @@ class Exports(helpers.Case):
 
     def test_onnx_of_other_classes(self):
         self.check_onnx("17 classes", *LBFGS, classes=17, limit=60 // SLOW)
+
+    def test_onnx_of_colours(self):
+        """Red first: what the gray values of digits cannot tell apart."""
+        pictures = np.random.default_rng(helpers.SEED).integers(0, 256, (3, 3, 56, 56)).astype(np.uint8)
+        pictures[0] //= np.array([1, 4, 16], np.uint8)[:, None, None]
+        for mode in helpers.MODES:
+            with self.subTest(mode=mode):
+                cache, head = self.fit("--epochs=1", mode=mode, limit=5)
+                found = self.run_onnx(self.export("onnx", head), pictures)[1]
+                difference = helpers.worst_relative(found, helpers.torch_features(self.tensors, pictures, mode))
+                self.assertTrue(difference <= 1e-4, f"{difference:.3g}")
+                swapped = helpers.worst_relative(found, helpers.torch_features(self.tensors, pictures[:, ::-1], mode))
+                self.assertGreater(swapped, 1e-2)
 
     def test_onnx_is_valid(self):
         """By the checker of ONNX itself; and it says what it is."""
