@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void cli_init(void) {
     argp_err_exit_status = CLI_EXIT_USAGE;
@@ -76,4 +77,36 @@ int cli_choice(const struct argp_state *state, const char *option, const char *t
                  choices[i]);
     }
     cli_fail(state, "%s=%s: must be %s", option, text, list);
+}
+
+bool cli_same_file(const char *a, const char *b) {
+    struct stat first, second;
+    return a != NULL && b != NULL && stat(a, &first) == 0 && stat(b, &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+/* The folder of a file that need not be there. */
+static bool find_folder(const char *path, struct stat *found) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    bool there = folder != NULL && stat(folder, found) == 0;
+    free(folder);
+    return there;
+}
+
+bool cli_same_result(const char *a, const char *b) {
+    struct stat first, second;
+    if (a == NULL || b == NULL)
+        return false;
+    if (strcmp(a, b) == 0)
+        return true;
+    bool there = stat(a, &first) == 0;
+    if (there != (stat(b, &second) == 0))
+        return false;
+    if (there)
+        return S_ISREG(first.st_mode) && cli_same_file(a, b);
+    const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
+    return strcmp(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b) == 0 &&
+           find_folder(a, &first) && find_folder(b, &second) && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }

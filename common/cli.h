@@ -3,6 +3,7 @@
 #define COMMON_CLI_H
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,5 +30,12 @@ size_t cli_nbytes(const struct argp_state *state, const char *option, const char
 /* The index of `text` in choices[count]; anything else is a cli_fail() that lists the choices. */
 int cli_choice(const struct argp_state *state, const char *option, const char *text,
                const char *const choices[], int count);
+
+/* Whether two names, either of which may be NULL, lead to one file that is there. */
+bool cli_same_file(const char *a, const char *b);
+
+/* Whether two results, either of which may be NULL, have one name, however it is written, or one regular
+ * file: as head.h5 and ./head.h5, which need not be there yet. Devices may take several. */
+bool cli_same_result(const char *a, const char *b);
 
 #endif

@@ -159,6 +159,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (!arguments->summary && !arguments->info && !arguments->verify && !arguments->run.dataset)
             cli_fail(state, "DATASET is missing: a folder with the four IDX files, as data after "
                             "data/get.sh");
+        if (arguments->json != NULL && (strcmp(arguments->json, arguments->run.cache) == 0 ||
+                                        cli_same_file(arguments->json, arguments->run.cache) ||
+                                        cli_same_file(arguments->json, arguments->run.weights)))
+            cli_fail(state, "--json=%s: is the cache or the weights", arguments->json);
         break;
     default:
         return ARGP_ERR_UNKNOWN;

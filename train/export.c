@@ -20,7 +20,7 @@ struct files {
     struct output features, labels;
 };
 
-bool export_same_file(const char *a, const char *b) {
+static bool same_file(const char *a, const char *b) {
     struct stat stat_a, stat_b;
     return stat(a, &stat_a) == 0 && stat(b, &stat_b) == 0 && stat_a.st_dev == stat_b.st_dev &&
            stat_a.st_ino == stat_b.st_ino;
@@ -31,7 +31,7 @@ static enum status open_file(struct output *output, const char *cache_path, cons
     char *path = NULL;
     if (asprintf(&path, "%s-%s%s", prefix, cache_split_names[split], suffix) < 0)
         return status_set_no_memory(CACHE_TEXT, prefix);
-    enum status status = export_same_file(path, cache_path)
+    enum status status = same_file(path, cache_path)
                              ? status_set(STATUS_IO, "%s: is the cache; choose another --output", path)
                              : output_open(output, path);
     free(path);

@@ -12,7 +12,6 @@
 
 #include "common/cache.h"
 #include "common/status.h"
-#include <stdbool.h>
 
 /* EXPORT_ONNX and EXPORT_KERAS are whole networks (export_model.h), the others features. */
 enum export_format { EXPORT_NPY, EXPORT_SVMLIGHT, EXPORT_ONNX, EXPORT_KERAS, EXPORT_FORMATS };
@@ -26,8 +25,5 @@ extern const char *const export_names[EXPORT_FORMATS];
  * signal; or what cache_read() says. */
 enum status export_run(struct cache *cache, const char *cache_path, enum export_format format,
                        const char *prefix);
-
-/* Whether both names lead to one file that is there. */
-bool export_same_file(const char *a, const char *b);
 
 #endif

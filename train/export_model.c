@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-static enum status check_output(const char *path, const char *head_path, const char *weights_spec) {
-    if (export_same_file(path, head_path))
-        return status_set(STATUS_IO, "%s: is the head; choose another --output", path);
-    if (export_same_file(path, weights_spec))
-        return status_set(STATUS_IO, "%s: is the file of weights; choose another --output", path);
-    return STATUS_OK;
-}
-
 /* Whether the features that the head is for are what this backbone and this preprocessing give; finds the
  * mode. */
 static enum status check_head(const char *path, struct export_model *model) {
@@ -58,9 +50,7 @@ enum status export_model_run(enum export_format format, const char *path, const 
     if (weights_spec == NULL)
         weights_spec = weights_is_random(source.weights_source, &ignored, &valid) ? source.weights_source
                                                                                   : WEIGHTS_DEFAULT;
-    status = check_output(path, head_path, weights_spec);
-    if (status == STATUS_OK)
-        status = weights_load(&weights, weights_spec);
+    status = weights_load(&weights, weights_spec);
     if (status == STATUS_OK)
         status = check_weights(head_path, weights_spec, &model);
     if (status == STATUS_OK && interrupt_signal())

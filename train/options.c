@@ -258,8 +258,6 @@ static void check_uses(struct argp_state *state, const struct options *options) 
 /* What one option asks of another. */
 static void check_fit(struct argp_state *state, struct options *options) {
     struct fit_options *fit = &options->fit;
-    if (fit->optim.nesterov && fit->optim.momentum == 0)
-        cli_fail(state, "--nesterov needs a --momentum");
     if (options->histogram_freq > 0 && options->logdir == NULL)
         cli_fail(state, "--histogram-freq needs a --logdir");
     if (options->given[KEY_CHECKPOINT_EVERY] && options->checkpoint == NULL)
@@ -317,6 +315,14 @@ static bool is_keras_name(const char *path) {
     return (ends_with(path, ".h5") || ends_with(path, ".hdf5")) && !ends_with(path, ".weights.h5");
 }
 
+/* Of all combinations, or of the one. */
+static void check_nesterov(struct argp_state *state, const struct options *options) {
+    const struct optim_settings *optim = &options->fit.optim;
+    for (size_t i = 0; optim->nesterov && (i == 0 || i < options->sweep.count); i++)
+        if (sweep_settings(&options->sweep, i, optim).momentum == 0)
+            cli_fail(state, "--nesterov needs a --momentum");
+}
+
 static void check_export(struct argp_state *state, const struct options *options) {
     bool features = options->mode == OPTIONS_EXPORT, model = options->mode == OPTIONS_EXPORT_MODEL;
     if (!features && !model)
@@ -340,6 +346,10 @@ static void check_export(struct argp_state *state, const struct options *options
         cli_fail(state, "--export=%s needs a --head, as train saved it", name);
     if (model && options->cache != NULL)
         cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
+    if (model &&
+        (cli_same_file(options->output, options->head) ||
+         cli_same_file(options->output, options->weights != NULL ? options->weights : WEIGHTS_DEFAULT)))
+        cli_fail(state, "--output=%s: would replace what is read", options->output);
 }
 
 static void check_files(struct argp_state *state, struct options *options) {
@@ -352,10 +362,15 @@ static void check_files(struct argp_state *state, struct options *options) {
     const char *files[] = {options->history,    options->json,
                            options->report,     options->logdir,
                            options->checkpoint, options->mode == OPTIONS_FIT ? options->output : NULL};
+    const char *written[] = {options->history, options->json, options->report, options->checkpoint,
+                             options->mode == OPTIONS_PREDICT ? options->output : NULL};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+        if (cli_same_file(written[i], options->cache) || cli_same_file(written[i], options->head))
+            cli_fail(state, "%s: is read, and must not be written", written[i]);
     enum { FILES = sizeof files / sizeof files[0] };
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
-            if (files[i] != NULL && files[j] != NULL && strcmp(files[i], files[j]) == 0)
+            if (cli_same_result(files[i], files[j]))
                 cli_fail(state, "%s: two results cannot go to one file", files[i]);
 }
 
@@ -369,6 +384,7 @@ static void check(struct argp_state *state, struct options *options) {
     check_export(state, options);
     check_fit(state, options);
     check_sweep(state, options);
+    check_nesterov(state, options);
     check_files(state, options);
 }
 

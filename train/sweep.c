@@ -108,12 +108,25 @@ struct optim_settings sweep_settings(const struct sweep *sweep, size_t index,
     return settings;
 }
 
+/* As few digits as tell the value from all others. */
+static int print_value(char *text, size_t nbytes, double value) {
+    int length = 0;
+    for (int digits = 6; digits <= 17; digits++) {
+        length = snprintf(text, nbytes, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return length;
+}
+
 char *sweep_name(const struct sweep *sweep, size_t index, char name[SWEEP_NAME]) {
     size_t used = 0;
     name[0] = '\0';
-    for (size_t k = 0; k < sweep->key_count; k++)
-        used += (size_t)snprintf(name + used, SWEEP_NAME - used, "%s%s=%g", k > 0 ? "," : "",
-                                 sweep_keys[sweep->keys[k].key], sweep_value(sweep, index, k));
+    for (size_t k = 0; k < sweep->key_count; k++) {
+        used += (size_t)snprintf(name + used, SWEEP_NAME - used, "%s%s=", k > 0 ? "," : "",
+                                 sweep_keys[sweep->keys[k].key]);
+        used += (size_t)print_value(name + used, SWEEP_NAME - used, sweep_value(sweep, index, k));
+    }
     return name;
 }
 

@@ -46,7 +46,8 @@ enum status sweep_parse(struct sweep *sweep_ret, const char *text, enum optim_ki
 struct optim_settings sweep_settings(const struct sweep *sweep, size_t index,
                                      const struct optim_settings *base);
 
-/* "lr=0.001,l2=0" into name[SWEEP_NAME]; returns `name`. "" when nothing is swept. */
+/* "lr=0.001,l2=0" into name[SWEEP_NAME], another for each combination; returns `name`. "" when nothing is
+ * swept. */
 char *sweep_name(const struct sweep *sweep, size_t index, char name[SWEEP_NAME]);
 
 /* Value of the k-th key of the specification in a combination. */

@@ -28,8 +28,8 @@ import sys
 import tempfile
 
 from bench_common import (BUILD, HERE, ROOT, Failure, Machine, build_tool, choose_processors, deliver, describe_disturbance,
-                          describe_machine, install_missing, lay_out, least_disturbed, listed, pinned_here, say, show_spread,
-                          spread, whole)
+                          describe_machine, finish, install_missing, lay_out, least_disturbed, listed, need_program, pinned_here,
+                          say, show_spread, spread, whole)
 
 PEER_MODULES = {"numpy": "python3-numpy", "h5py": "python3-h5py", "cv2": "python3-opencv", "torch": "python3-torch",
                 "onnx": "python3-onnx"}
@@ -562,21 +562,14 @@ def bench(options, work):
 
 def main():
     options = parse_arguments()
-    try:
-        if not os.access(options.extract, os.X_OK):
-            raise Failure(f"{options.extract}: not there; run make first")
-        BUILD.mkdir(parents=True, exist_ok=True)
+
+    def all_of_it():
+        need_program(options.extract)
         install_peers(options.contestants)
         with tempfile.TemporaryDirectory(prefix="work-", dir=BUILD) as work:
             report = bench(options, pathlib.Path(work))
-        text = write_report(report)
-        deliver(report, text, options.out)
-    except (Failure, subprocess.SubprocessError, OSError, ValueError) as failure:
-        say(str(failure))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        deliver(report, write_report(report), options.out)
+    return finish(all_of_it)
 
 
 if __name__ == "__main__":

@@ -101,11 +101,11 @@ class Machine:
                 "load_at_start": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d %H:%M")}
 
 
-def least_disturbed(machine, measure):
+def least_disturbed(machine, measure, attempts=ATTEMPTS):
     """What measure() returns, a dictionary. A measurement in which others took processor time is repeated, and the
     quietest kept; how fast it was plays no part in that."""
     least = None
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         result = measure()
         result.update(elsewhere=machine.latest, attempt=attempt + 1)
         if least is None or result["elsewhere"] < least["elsewhere"]:
@@ -196,6 +196,24 @@ def deliver(report, text, out):
 
 
 # ---- The command line ----
+
+
+def finish(bench):
+    """Runs bench() and returns the exit status; what stops it is said in one line."""
+    try:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        bench()
+    except (Failure, subprocess.SubprocessError, OSError, ValueError) as failure:
+        say(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def need_program(path):
+    if not os.access(path, os.X_OK):
+        raise Failure(f"{path}: not there; run make first")
 
 
 def whole(low, high):

@@ -141,6 +141,7 @@ class WrongCommandLines(Case):
             ("--weights=random:18446744073709551616", "d"): "the seed must be a whole number",
             ("--output=", "d"): "--output=: the name of a file is missing",
             ("--json=", "d"): "--json=: the name of a file is missing",
+            ("--json=x.h5", "--output=x.h5", "d"): "--json=x.h5: is the cache or the weights",
             ("--trainable=x", "--summary"): "--trainable=x: must be head or all",
             ("--classes=0", "--summary"): "--classes=0: must be",
             ("d", "e"): "e: one DATASET only",

@@ -128,6 +128,13 @@ class Train(unittest.TestCase):
                 ("cannot go to standard output", "--output=-", "features.h5"),
                 ("one file", "--json=x", "--history=x", "features.h5"),
                 ("one file", "--json=-", "--history=-", "features.h5"),
+                ("must not be written", "--json=features.h5", "features.h5"),
+                ("must not be written", "--history=./features.h5", "features.h5"),
+                ("must not be written", "--report=features.h5", "features.h5"),
+                ("must not be written", "--checkpoint=features.h5", "features.h5"),
+                ("must not be written", "--predict=good.h5", "--output=features.h5", "features.h5"),
+                ("must not be written", "--predict=good.h5", "--output=good.h5", "features.h5"),
+                ("must not be written", "--evaluate=good.h5", "--json=good.h5", "features.h5"),
                 ("one file", "--json=head.h5", "features.h5")):
             with self.subTest(options=options):
                 self.refused(2, words, *options)

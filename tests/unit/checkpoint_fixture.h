@@ -82,7 +82,7 @@ static inline void point_assert_same(struct point *got, const struct point *want
 }
 
 static inline struct fit_options point_options(void) {
-    return (struct fit_options){.epochs = POINT_EPOCHS, .batch_size = 32, .seed = 4, .threads = 2};
+    return (struct fit_options){.epochs = POINT_EPOCHS, .batch_size = 32, .seed = 4, .threads = 1};
 }
 
 #endif

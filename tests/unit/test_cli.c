@@ -2,6 +2,8 @@
 #include "common/cli.h"
 #include "tests/unit/unit.h"
 
+#include <sys/stat.h>
+
 static struct argp_state prog(void) {
     static char name[] = "prog";
     return (struct argp_state){.name = name};
@@ -31,12 +33,54 @@ static void test_real(void **state) {
     assert_true(cli_real(&argp, "--x", ".5", 0, 1) == 0.5);
 }
 
+static void test_nbytes(void **state) {
+    (void)state;
+    struct argp_state argp = prog();
+    assert_int_equal(cli_nbytes(&argp, "--memory", "1"), 1);
+    assert_int_equal(cli_nbytes(&argp, "--memory", "0500"), 500);
+    assert_int_equal(cli_nbytes(&argp, "--memory", "3K"), 3 * 1024);
+    assert_int_equal(cli_nbytes(&argp, "--memory", "500M"), (size_t)500 << 20);
+    assert_true(cli_nbytes(&argp, "--memory", "8G") == (size_t)8 << 30);
+    assert_true(cli_nbytes(&argp, "--memory", "2T") == (size_t)2 << 40);
+    assert_true(cli_nbytes(&argp, "--memory", "18446744073709551615") == SIZE_MAX);
+    assert_true(cli_nbytes(&argp, "--memory", "16777215T") == (size_t)16777215 << 40);
+}
+
 static void test_choice(void **state) {
     (void)state;
     static const char *const choices[] = {"adam", "sgd", "lbfgs"};
     struct argp_state argp = prog();
     for (int i = 0; i < 3; i++)
         assert_int_equal(cli_choice(&argp, "--optimizer", choices[i], choices, 3), i);
+}
+
+static void test_same_result(void **state) {
+    (void)state;
+    char here[512], again[512], other[512];
+    assert_int_equal(chdir(unit_folder), 0);
+    assert_int_equal(mkdir("sub", 0777), 0);
+    assert_int_equal(symlink("sub", "link"), 0);
+    for (int there = 0; there < 2; there++) {
+        assert_true(cli_same_result("a", "a") && cli_same_result("a", "./a") &&
+                    cli_same_result("./a", ".//a"));
+        assert_true(cli_same_result("a", "sub/../a") && cli_same_result("sub/a", "link/a"));
+        snprintf(here, sizeof here, "%s", unit_path("a"));
+        snprintf(again, sizeof again, "%s/sub/../a", unit_folder);
+        snprintf(other, sizeof other, "%s", unit_path("sub/a"));
+        assert_true(cli_same_result("a", here) && cli_same_result(again, here));
+        assert_false(cli_same_result(other, here) || cli_same_result("a", "b") ||
+                     cli_same_result("a", "sub/a"));
+        assert_false(cli_same_result("none/a", "a") || cli_same_result("none/a", "also/a"));
+        assert_false(cli_same_result(NULL, "a") || cli_same_result("a", NULL) || cli_same_result(NULL, NULL));
+        unit_write_file("a", "x", 1);
+        unit_write_file("sub/a", "x", 1);
+    }
+    assert_true(cli_same_result("-", "-"));
+    assert_int_equal(link("a", "b"), 0);
+    assert_true(cli_same_result("a", "b"));
+    assert_int_equal(symlink("/dev/null", "null"), 0); /* a device takes several */
+    assert_false(cli_same_result("/dev/null", "null"));
+    assert_int_equal(chdir("/"), 0);
 }
 
 /* One bad value: which reader, and what the line must say. */
@@ -55,6 +99,8 @@ static void read_bad(void *argument) {
         cli_whole(&argp, "--n", bad->text, 1, UINT64_MAX);
     else if (bad->kind == 'r')
         cli_real(&argp, "--x", bad->text, 0, 0.5);
+    else if (bad->kind == 'n')
+        cli_nbytes(&argp, "--memory", bad->text);
     else if (bad->kind == 'c')
         cli_choice(&argp, "--optimizer", bad->text, choices, 3);
     else
@@ -88,6 +134,26 @@ static void test_bad(void **state) {
         {'r', " 0.2", "--x= 0.2"},
         {'r', "0x0.2", "--x=0x0.2"},
         {'r', "1e999", "--x=1e999"},
+        {'n', "", "--memory=: must be a number of bytes, as 500M or 8G"},
+        {'n', "0", "--memory=0: must be a number of bytes, as 500M or 8G"},
+        {'n', "0G", "--memory=0G: must be"},
+        {'n', "-1", "--memory=-1: must be"},
+        {'n', "+1", "--memory=+1: must be"},
+        {'n', " 1", "--memory= 1: must be"},
+        {'n', "1 ", "--memory=1 : must be"},
+        {'n', "1.5G", "--memory=1.5G: must be"},
+        {'n', "1k", "--memory=1k: must be"},
+        {'n', "1KB", "--memory=1KB: must be"},
+        {'n', "1KK", "--memory=1KK: must be"},
+        {'n', "1B", "--memory=1B: must be"},
+        {'n', "K", "--memory=K: must be"},
+        {'n', "G1", "--memory=G1: must be"},
+        {'n', "0x10", "--memory=0x10: must be"},
+        {'n', "1e3", "--memory=1e3: must be"},
+        {'n', "16777216T", "--memory=16777216T: must be"},
+        {'n', "18446744073709551616", "--memory=18446744073709551616: must be"},
+        {'n', "18014398509481984K", "--memory=18014398509481984K: must be"},
+        {'n', "all", "--memory=all: must be"},
         {'c', "Adam", "--optimizer=Adam: must be adam, sgd or lbfgs"},
         {'c', "", "--optimizer=: must be adam, sgd or lbfgs"},
         {'f', "option", "prog: one option too many; see prog --help"},
@@ -103,8 +169,9 @@ static void test_bad(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init),   cmocka_unit_test(test_whole), cmocka_unit_test(test_real),
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_init),   cmocka_unit_test(test_whole),  cmocka_unit_test(test_real),
+        cmocka_unit_test(test_nbytes), cmocka_unit_test(test_choice), cmocka_unit_test(test_same_result),
+        cmocka_unit_test(test_bad),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, unit_scratch_make, unit_scratch_remove);
 }

@@ -252,7 +252,6 @@ static void test_what_to_export(void **state) {
                  weights.sha256);
     assert_fails(export_model_run(EXPORT_ONNX, out, head, "random:2", kernels), STATUS_MISMATCH,
                  "weights, random:1");
-    assert_fails(export_model_run(EXPORT_KERAS, head, head, NULL, kernels), STATUS_IO, "is the head");
     write_head(head, "rescale", SIZE, "other.h5");
     assert_fails(export_model_run(EXPORT_ONNX, out, head, unit_path("none.h5"), kernels), STATUS_IO,
                  "none.h5");

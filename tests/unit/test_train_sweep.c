@@ -87,10 +87,12 @@ static void test_limits(void **state) {
     assert_fails(sweep_parse(&sweep, text, OPTIM_ADAM), STATUS_USAGE, "more than 4096 combinations");
     snprintf(text, sizeof text, "%s%s%s", many("lr=", 64, ";"), many("l2=", 64, ";"), "momentum=0,1");
     assert_fails(sweep_parse(&sweep, text, OPTIM_SGD), STATUS_USAGE, "more than 4096 combinations");
-    assert_ok(sweep_parse(
-        &sweep, "lr=1.2345678901234e-12;l2=1.2345678901234e-300;momentum=1.2345678901234e-300", OPTIM_SGD));
-    assert_string_equal(sweep_name(&sweep, 0, name),
-                        "lr=1.23457e-12,l2=1.23457e-300,momentum=1.23457e-300"); /* as long as they get */
+    assert_names("lr=1.2345678901234567e-12;l2=1.2345678901234567e-300;momentum=1.2345678901234567e-300",
+                 OPTIM_SGD, 1, /* as long as they get */
+                 (const char *[]){"lr=1.2345678901234567e-12,l2=1.2345678901234568e-300,"
+                                  "momentum=1.2345678901234568e-300"});
+    assert_names("lr=0.1,0.10000001,0.1000000000000001", OPTIM_ADAM, 3, /* a name for each */
+                 (const char *[]){"lr=0.1", "lr=0.10000001", "lr=0.1000000000000001"});
 }
 
 static void test_refused(void **state) {
