@@ -113,7 +113,7 @@ $(PROTO)/%.pb-c.c $(PROTO)/%.pb-c.h: %.proto
 	@mkdir -p $(PROTO)
 	$(if $(Q),@echo "PROTO $<")
 	$(Q)protoc-c --c_out=$(PROTO) $<
-$(BUILD)/train/export_onnx.o: $(PROTO)/train/onnx.pb-c.h
+$(BUILD)/train/export_onnx.o $(BUILD)/tests/unit/test_train_export.o: $(PROTO)/train/onnx.pb-c.h
 $(BUILD)/train/tensorboard.o $(BUILD)/tests/unit/test_train_tensorboard.o: $(PROTO)/train/tensorboard.pb-c.h
 $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)

@@ -65,6 +65,7 @@ enum status h5_write_rows(hid_t dataset, hid_t type, hsize_t first, hsize_t coun
 /* Attributes: one string (variable-length UTF-8 when written; fixed or variable length when read; longer
  * than size - 1 bytes is STATUS_FORMAT) and one whole number (64 bits; not negative when read). */
 enum status h5_write_string(hid_t object, const char *name, const char *text);
+enum status h5_write_ascii(hid_t object, const char *name, const char *text); /* as h5py writes bytes */
 enum status h5_read_string(hid_t object, const char *name, char *text, size_t size);
 enum status h5_write_whole(hid_t object, const char *name, uint64_t value);
 enum status h5_read_whole(hid_t object, const char *name, uint64_t *value_ret);

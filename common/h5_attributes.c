@@ -35,11 +35,19 @@ static hid_t string_type(size_t size, H5T_cset_t charset) {
     return type;
 }
 
-enum status h5_write_string(hid_t object, const char *name, const char *text) {
-    hid_t type = string_type(H5T_VARIABLE, H5T_CSET_UTF8);
+static enum status write_text(hid_t object, const char *name, const char *text, H5T_cset_t charset) {
+    hid_t type = string_type(H5T_VARIABLE, charset);
     enum status status = write_attribute(object, name, type, NULL, &text);
     h5_close(&type);
     return status;
+}
+
+enum status h5_write_string(hid_t object, const char *name, const char *text) {
+    return write_text(object, name, text, H5T_CSET_UTF8);
+}
+
+enum status h5_write_ascii(hid_t object, const char *name, const char *text) {
+    return write_text(object, name, text, H5T_CSET_ASCII);
 }
 
 enum status h5_write_whole(hid_t object, const char *name, uint64_t value) {

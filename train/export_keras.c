@@ -70,8 +70,9 @@ static enum status write_layer(hid_t file, const struct layer *layer) {
     return status;
 }
 
-/* The root's attributes, as Keras 2 writes them (a reader takes a file without keras_version for Keras 1's),
- * and the provenance. */
+/* The root's attributes, as Keras 2 writes them, and the provenance. A reader takes a file without
+ * keras_version for Keras 1's; with h5py 2, older ones take these two for bytes, which only ASCII is read as.
+ */
 static enum status write_root(hid_t file, const struct layer layers[LAYERS],
                               const struct head_io_source *source) {
     const char *names[LAYERS];
@@ -80,15 +81,18 @@ static enum status write_root(hid_t file, const struct layer layers[LAYERS],
         names[i] = layers[i].name;
     enum status status = h5_write_strings(file, "layer_names", names, LAYERS);
     if (status == STATUS_OK)
-        status = h5_write_string(file, "backend", "tensorflow");
+        status = h5_write_ascii(file, "backend", "tensorflow");
     if (status == STATUS_OK)
-        status = h5_write_string(file, "keras_version", "2.15.0");
+        status = h5_write_ascii(file, "keras_version", "2.15.0");
     if (status == STATUS_OK)
         status = h5_write_string(file, "created_by", "vggcache train");
     for (size_t i = 0; i < source->count && status == STATUS_OK; i++) {
         snprintf(attribute, sizeof attribute, "cache_%s", source->names[i]);
         status = h5_write_string(file, attribute, source->values[i]);
     }
+    if (status == STATUS_OK)
+        status = h5_write_strings(file, "class_names", (const char *const *)source->class_names,
+                                  source->class_count);
     return status;
 }
 

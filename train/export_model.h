@@ -18,8 +18,9 @@ struct export_model {
 };
 
 /* Reads the head and the weights, which must be those that made its features, and writes the file `path`,
- * under its name only when it is whole. weights_spec: what weights_load() takes. STATUS_MISMATCH when the
- * weights are not those of the head, with both digests; STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY. */
+ * under its name only when it is whole. weights_spec: what weights_load() takes, or NULL: what the head tells
+ * when that is a random backbone, else WEIGHTS_DEFAULT. STATUS_MISMATCH when the weights are not those of the
+ * head, with both digests; STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY; STATUS_INTERRUPTED after a signal. */
 enum status export_model_run(enum export_format format, const char *path, const char *head_path,
                              const char *weights_spec, const struct kernels *kernels);
 

@@ -6,7 +6,10 @@
 #include "train/export_model.h"
 #include "train/onnx.pb-c.h"
 
-#include <inttypes.h>
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +22,7 @@ enum {
     TENSORS_MAX = 40,
     ATTRIBUTES_MAX = 96,
     NAME = 40,
-    PROPERTIES_MAX = 16
+    PROPERTIES_MAX = HEAD_IO_SOURCES + 1
 };
 
 /* A model under construction: protobuf-c wants lists of pointers to messages, which stand beside each other
@@ -35,6 +38,9 @@ struct builder {
     float *kernels; /* all convolutions', [K][C][3][3] each */
     float *dense;   /* the head's, [dim][classes], then [classes] */
     char *value;    /* the name of the value that the last node computed */
+    Onnx__Property properties[PROPERTIES_MAX], *property_list[PROPERTIES_MAX];
+    size_t property_count;
+    char *class_names; /* a JSON list, from cJSON */
 };
 
 /* Protobuf-c has no const; what is only packed is never changed. */
@@ -45,6 +51,7 @@ static char *text(const char *constant) {
 /* Adds a node that computes value `name` from the last value and up to two tensors (NULL: none). */
 static void add_node(struct builder *builder, const char *op, const char *name, char *second, char *third) {
     size_t at = builder->node_count++;
+    assert(at < NODES_MAX);
     Onnx__Node *node = builder->node_list[at] = &builder->nodes[at];
     onnx__node__init(node);
     snprintf(builder->names[at], NAME, "%s", name);
@@ -64,6 +71,7 @@ static void add_node(struct builder *builder, const char *op, const char *name, 
 /* Gives the last node an attribute: a list of `count` numbers, or one number when count is 0. */
 static void add_attribute(struct builder *builder, const char *name, size_t count, const int64_t *values) {
     size_t at = builder->attribute_count++;
+    assert(at < ATTRIBUTES_MAX);
     Onnx__Attribute *attribute = builder->attribute_list[at] = &builder->attributes[at];
     onnx__attribute__init(attribute);
     attribute->name = text(name);
@@ -79,6 +87,7 @@ static void add_attribute(struct builder *builder, const char *name, size_t coun
 static char *add_tensor(struct builder *builder, const char *name, int type, size_t rank,
                         const int64_t dims[], const void *data) {
     size_t at = builder->tensor_count++, nbytes = type == FLOAT ? sizeof(float) : sizeof(int64_t);
+    assert(at < TENSORS_MAX);
     Onnx__Tensor *tensor = builder->tensor_list[at] = &builder->tensors[at];
     onnx__tensor__init(tensor);
     snprintf(builder->tensor_names[at], NAME, "%s", name);
@@ -209,6 +218,51 @@ static Onnx__ValueInfo *make_value(struct value *value, const char *name, const 
     return &value->info;
 }
 
+/* Whether a text is UTF-8, as protobuf demands of strings; names of files may be anything. */
+static bool is_utf8(const char *string) {
+    const unsigned char *byte = (const unsigned char *)string;
+    while (*byte != '\0') {
+        size_t more = *byte < 0x80 ? 0 : *byte < 0xe0 ? 1 : *byte < 0xf0 ? 2 : 3;
+        uint32_t code = more == 0 ? *byte : *byte & (0x3fu >> more);
+        if ((*byte >= 0x80 && *byte < 0xc2) || *byte > 0xf4)
+            return false;
+        byte++;
+        for (size_t i = 0; i < more; i++, byte++) {
+            if ((*byte & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | (*byte & 0x3fu);
+        }
+        if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10ffff)) ||
+            (code >= 0xd800 && code < 0xe000))
+            return false;
+    }
+    return true;
+}
+
+static void add_property(struct builder *builder, const char *key, const char *value) {
+    if (!is_utf8(value))
+        return;
+    size_t at = builder->property_count++;
+    assert(at < PROPERTIES_MAX);
+    Onnx__Property *property = builder->property_list[at] = &builder->properties[at];
+    onnx__property__init(property);
+    property->key = text(key);
+    property->value = text(value);
+}
+
+/* Where the features come from, and what the classes are called. */
+static enum status add_properties(struct builder *builder, const struct head_io_source *source) {
+    for (size_t i = 0; i < source->count; i++)
+        add_property(builder, source->names[i], source->values[i]);
+    cJSON *list = cJSON_CreateStringArray((const char *const *)source->class_names, (int)source->class_count);
+    builder->class_names = list != NULL ? cJSON_PrintUnformatted(list) : NULL;
+    cJSON_Delete(list);
+    if (builder->class_names == NULL)
+        return status_set_no_memory(source->class_count, "class names");
+    add_property(builder, "class_names", builder->class_names);
+    return STATUS_OK;
+}
+
 /* A ProtobufCBuffer that goes to a stream, so that no second copy of 59 MB is made. */
 struct sink {
     ProtobufCBuffer base;
@@ -219,23 +273,13 @@ static void append(ProtobufCBuffer *buffer, size_t nbytes, const uint8_t *data) 
     fwrite(data, 1, nbytes, ((struct sink *)buffer)->stream);
 }
 
-/* Puts the graph into a model with its provenance, and packs that. */
-static void pack(struct builder *builder, const struct export_model *model, Onnx__Graph *graph,
-                 FILE *stream) {
+/* Puts the graph into a model, and packs that. */
+static void pack(struct builder *builder, Onnx__Graph *graph, FILE *stream) {
     Onnx__OperatorSet opset = ONNX__OPERATOR_SET__INIT, *opsets[1] = {&opset};
-    Onnx__Property properties[PROPERTIES_MAX], *list[PROPERTIES_MAX];
     Onnx__Model file = ONNX__MODEL__INIT;
     struct sink sink = {.base = {.append = append}, .stream = stream};
-    const struct head_io_source *source = model->source;
     opset.domain = text("");
     opset.version = OPSET;
-    for (size_t i = 0; i < source->count && i < PROPERTIES_MAX; i++) {
-        list[i] = &properties[i];
-        onnx__property__init(list[i]);
-        list[i]->key = text(source->names[i]);
-        list[i]->value = text(source->values[i]);
-        file.n_metadata_props++;
-    }
     graph->name = text("vgg16");
     graph->n_node = builder->node_count;
     graph->node = builder->node_list;
@@ -248,7 +292,8 @@ static void pack(struct builder *builder, const struct export_model *model, Onnx
     file.graph = graph;
     file.n_opset_import = 1;
     file.opset_import = opsets;
-    file.metadata_props = list;
+    file.n_metadata_props = builder->property_count;
+    file.metadata_props = builder->property_list;
     onnx__model__pack_to_buffer(&file, &sink.base);
 }
 
@@ -280,6 +325,8 @@ enum status export_onnx_write(const char *path, const struct export_model *model
     enum status status = output_open(&output, path);
     if (status == STATUS_OK)
         status = allocate(builder, model, path);
+    if (status == STATUS_OK)
+        status = add_properties(builder, model->source);
     if (status != STATUS_OK)
         goto out;
     add_preprocessing(builder, model->mode, scale, offset);
@@ -294,10 +341,11 @@ enum status export_onnx_write(const char *path, const struct export_model *model
     graph.input = inputs;
     graph.n_output = 2;
     graph.output = outputs;
-    pack(builder, model, &graph, output.stream);
+    pack(builder, &graph, output.stream);
     status = output_commit(&output);
 out:
     output_abort(&output);
+    cJSON_free(builder->class_names);
     mem_free(builder->dense);
     mem_free(builder->kernels);
     mem_free(builder);

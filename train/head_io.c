@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/output.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 static const char format_name[] = "vggcache-head", layer_name[] = "dense";
+static const char weights_source[] = "weights_source"; /* after the provenance, which it is no part of */
 static const char *const weight_names[2] = {"dense/kernel:0", "dense/bias:0"};
 
 static char *provenance_attribute(const char *name, char text[CACHE_TEXT]) {
@@ -78,6 +80,7 @@ static enum status write_attributes(hid_t file, const struct head *head,
         const char *name = cache_provenance(info, i, value);
         WRITE(string, provenance_attribute(name, attribute), value);
     }
+    WRITE(string, provenance_attribute(weights_source, attribute), info->weights_source);
 #undef WRITE
     return status;
 }
@@ -299,6 +302,12 @@ static enum status read_shape(hid_t file, const char *path, size_t *dim_ret, siz
         status = h5_dataset_shape(dataset, &rank, dims);
     if (status == STATUS_OK && rank != 2)
         status = status_set(STATUS_FORMAT, "%s: its kernel is no matrix", path);
+    if (status == STATUS_OK &&
+        (dims[0] < 1 || dims[0] > HEAD_DIM_MAX || dims[1] < 1 || dims[1] > HEAD_CLASSES_MAX))
+        status = status_set(STATUS_FORMAT,
+                            "%s: its kernel is %" PRIu64 " features by %" PRIu64 " classes; at most %d and "
+                            "%d are possible",
+                            path, (uint64_t)dims[0], (uint64_t)dims[1], HEAD_DIM_MAX, HEAD_CLASSES_MAX);
     *dim_ret = dims[0];
     *classes_ret = dims[1];
     h5_close(&dataset);
@@ -307,19 +316,27 @@ static enum status read_shape(hid_t file, const char *path, size_t *dim_ret, siz
     return status;
 }
 
-static enum status read_source(hid_t file, struct head_io_source *source) {
+/* Appends attribute cache_NAME to the source; *value_ret points to its value. */
+static enum status read_source_value(hid_t file, struct head_io_source *source, const char *name,
+                                     const char **value_ret) {
+    char attribute[CACHE_TEXT];
+    char *value = source->values[source->count];
+    enum status status = h5_read_string(file, provenance_attribute(name, attribute), value, CACHE_SOURCE);
+    if (status != STATUS_OK)
+        return status;
+    snprintf(source->names[source->count++], CACHE_TEXT, "%s", name);
+    *value_ret = value;
+    return STATUS_OK;
+}
+
+static enum status read_source(hid_t file, const char *path, size_t classes, struct head_io_source *source) {
     static const struct cache_info none;
     char ignored[CACHE_SOURCE], attribute[CACHE_TEXT];
-    *source = (struct head_io_source){.preprocess = "", .weights_sha256 = ""};
-    for (size_t i = 0; i < cache_provenance_count() && i < HEAD_IO_SOURCES; i++) {
-        const char *name = cache_provenance(&none, i, ignored);
-        char *value = source->values[i];
-        enum status status =
-            h5_read_string(file, provenance_attribute(name, attribute), value, sizeof source->values[i]);
-        if (status != STATUS_OK)
-            return status;
-        snprintf(source->names[i], sizeof source->names[i], "%s", name);
-        source->count++;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < cache_provenance_count() && status == STATUS_OK; i++) {
+        const char *name = cache_provenance(&none, i, ignored), *value = "";
+        assert(source->count + 1 < HEAD_IO_SOURCES);
+        status = read_source_value(file, source, name, &value);
         if (strcmp(name, "input_size") == 0)
             source->input_size = strtoull(value, NULL, 10);
         else if (strcmp(name, "preprocess") == 0)
@@ -327,7 +344,14 @@ static enum status read_source(hid_t file, struct head_io_source *source) {
         else if (strcmp(name, "weights_sha256") == 0)
             source->weights_sha256 = value;
     }
-    return STATUS_OK;
+    if (status == STATUS_OK && h5_has_attribute(file, provenance_attribute(weights_source, attribute)))
+        status = read_source_value(file, source, weights_source, &source->weights_source);
+    if (status == STATUS_OK)
+        status = h5_read_strings(file, "class_names", &source->class_names, &source->class_count);
+    if (status == STATUS_OK && source->class_count != classes)
+        status = status_set(STATUS_FORMAT, "%s: %zu class_names for %zu classes", path, source->class_count,
+                            classes);
+    return status;
 }
 
 enum status head_io_load(const char *path, const struct kernels *kernels, struct head *head_ret,
@@ -335,15 +359,24 @@ enum status head_io_load(const char *path, const struct kernels *kernels, struct
     struct head_io_training training = {0};
     hid_t file = H5I_INVALID_HID;
     size_t dim = 0, classes = 0;
+    *source_ret = (struct head_io_source){.preprocess = "", .weights_sha256 = "", .weights_source = ""};
     enum status status = h5_open(&file, path, false);
     if (status == STATUS_OK)
         status = read_attributes(file, path, &training);
     if (status == STATUS_OK)
-        status = read_source(file, source_ret);
-    if (status == STATUS_OK)
         status = read_shape(file, path, &dim, &classes);
     if (status == STATUS_OK)
+        status = read_source(file, path, classes, source_ret);
+    if (status == STATUS_OK)
         status = read_head(file, path, kernels, dim, classes, head_ret);
+    if (status != STATUS_OK)
+        head_io_source_free(source_ret);
     h5_close(&file);
     return status;
+}
+
+void head_io_source_free(struct head_io_source *source) {
+    h5_free_strings(source->class_names, source->class_count);
+    source->class_names = NULL;
+    source->class_count = 0;
 }

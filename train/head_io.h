@@ -12,7 +12,8 @@
  * early_stopping, if any; tolerance, of lbfgs alone; standardized: 1 when it was
  * fitted to standardized features, folded in since, and then also penalty: what --l2 added to the loss, since
  * that was l2 * the squares of the kernel before), and what features it is for: each attribute of
- * cache_provenance(), its name behind "cache_". Equal heads, equal bytes. */
+ * cache_provenance(), its name behind "cache_", and for people cache_weights_source, which is not compared
+ * and which older heads lack. Equal heads, equal bytes. */
 #ifndef TRAIN_HEAD_IO_H
 #define TRAIN_HEAD_IO_H
 
@@ -34,14 +35,16 @@ struct head_io_training {
     char optimizer[16], isa[16], class_weights[16]; /* class_weights "": not told */
 };
 
-/* What features a head is for, as its file tells: the attributes of cache_provenance(), and some of them by
- * name. */
+/* What features a head is for, as its file tells: the attributes of cache_provenance(), then weights_source
+ * if it is told, and some of them by name. And what its classes are called. */
 enum { HEAD_IO_SOURCES = 16 };
 struct head_io_source {
     size_t count;
     char names[HEAD_IO_SOURCES][CACHE_TEXT], values[HEAD_IO_SOURCES][CACHE_SOURCE];
     uint64_t input_size;
-    const char *preprocess, *weights_sha256; /* of values; "" when the file does not tell */
+    const char *preprocess, *weights_sha256, *weights_source; /* of values; "" when the file does not tell */
+    char **class_names;
+    size_t class_count; /* the head's classes */
 };
 
 /* Writes a head under a partial name, then publishes it as `path`. STATUS_IO, STATUS_NO_MEMORY. */
@@ -56,8 +59,10 @@ enum status head_io_read(const char *path, const struct kernels *kernels, const 
                          struct head_io_training *training_ret);
 
 /* Like head_io_read(), but for no cache in particular: the shape is the file's own, and *source_ret receives
- * what features it is for. The struct must not be copied, because it points into itself. */
+ * what features it is for. The struct must not be copied, because it points into itself; freed with
+ * head_io_source_free(), which is harmless on a zeroed struct. */
 enum status head_io_load(const char *path, const struct kernels *kernels, struct head *head_ret,
                          struct head_io_source *source_ret);
+void head_io_source_free(struct head_io_source *source);
 
 #endif

@@ -175,7 +175,7 @@ static const struct argp_option table[] = {
     {"head", KEY_HEAD, "HEAD", 0, "For --export=onnx and keras: the saved head", 3},
     {"weights", 'w', "FILE", 0,
      "For --export=onnx and keras: the backbone's weights, or random[:SEED], as extract took them "
-     "(default " WEIGHTS_DEFAULT ")",
+     "(default " WEIGHTS_DEFAULT ", or the random backbone that the head tells)",
      3},
     {0}};
 
@@ -304,6 +304,17 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* Keras chooses its reader by the name: the legacy layout's for these, another one's for NAME.weights.h5, and
+ * none, or TensorFlow's, for the rest (saving_api.load_weights). */
+static bool is_keras_name(const char *path) {
+    return (ends_with(path, ".h5") || ends_with(path, ".hdf5")) && !ends_with(path, ".weights.h5");
+}
+
 /* Of all combinations, or of the one. */
 static void check_nesterov(struct argp_state *state, const struct options *options) {
     const struct optim_settings *optim = &options->fit.optim;
@@ -325,12 +336,19 @@ static void check_export(struct argp_state *state, const struct options *options
         cli_fail(state, "--export=%s needs an --output, the file to write", name);
     if (model && strcmp(options->output, "-") == 0)
         cli_fail(state, "--output=-: a network cannot go to standard output");
+    if (options->export == EXPORT_KERAS && !is_keras_name(options->output))
+        cli_fail(state,
+                 "--output=%s: Keras reads this format from NAME.h5 or NAME.hdf5 alone, and NAME.weights.h5 "
+                 "is "
+                 "another format's",
+                 options->output);
     if (model && options->head == NULL)
         cli_fail(state, "--export=%s needs a --head, as train saved it", name);
     if (model && options->cache != NULL)
         cli_fail(state, "%s: --export=%s takes no CACHE; its head comes from --head", options->cache, name);
     if (model &&
-        (cli_same_file(options->output, options->head) || cli_same_file(options->output, options->weights)))
+        (cli_same_file(options->output, options->head) ||
+         cli_same_file(options->output, options->weights != NULL ? options->weights : WEIGHTS_DEFAULT)))
         cli_fail(state, "--output=%s: would replace what is read", options->output);
 }
 
@@ -525,7 +543,6 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
         .checkpoint_every = DEFAULT_EVERY,
-        .weights = WEIGHTS_DEFAULT,
         .level = LOG_NORMAL,
         .argv = argv,
     };

@@ -27,7 +27,7 @@ struct options {
     const char *cache, *output, *history, *logdir, *json, *report, *checkpoint;
     const char *images;  /* the data set of --report's pictures */
     const char *head;    /* of --evaluate, --predict and --head */
-    const char *weights; /* of the backbone, for weights_load() */
+    const char *weights; /* of the backbone, for export_model_run() */
     char **argv;         /* as it was given */
     enum export_format export;
     struct fit_options fit; /* but for class_weights, which need the rows */

@@ -446,7 +446,7 @@ class Train(unittest.TestCase):
         expected = {"epochs": 3, "batch_size": 128, "learning_rate": 0.01, "momentum": 0.5, "nesterov": 0, "l2": 0.01,
                     "validation_split": 0.2, "seed": 5, "optimizer": "sgd"}
         expected.update(("cache_" + name, str(value)) for name, value in keras.PROVENANCE.items())
-        expected.update(standardized=0, schedule="constant", class_weights="none")
+        expected.update(standardized=0, schedule="constant", class_weights="none", cache_weights_source="a test")
         for name in ("tolerance", "penalty", "early_stopping", "step_epochs", "step_factor"):
             self.assertNotIn(name, attributes)
         for name, value in expected.items():

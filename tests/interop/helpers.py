@@ -178,13 +178,17 @@ def resize_all(images, size):
     return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in images])
 
 
-def torch_features(tensors, gray, mode):
-    """VGG16 in float64 by PyTorch: gray u8[n][size][size] -> f64[n][dim], flattened as (H, W, C)."""
+def torch_features(tensors, pictures, mode):
+    """VGG16 in float64 by PyTorch: gray u8[n][size][size] or RGB u8[n][3][size][size] -> f64[n][dim], flattened as (H, W, C)."""
     import torch
     torch.set_num_threads(os.cpu_count())
     divisor, mean, deviation = PREPROCESS[mode]
-    x = gray.astype(np.float64)[:, None] / divisor
-    x = (np.repeat(x, 3, axis=1) - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(deviation, (1, 3, 1, 1))
+    x = pictures.astype(np.float64) / divisor
+    if x.ndim == 3:
+        x = np.repeat(x[:, None], 3, axis=1)
+    if mode == "caffe":
+        x = x[:, ::-1]  # RGB to BGR
+    x = (x - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(deviation, (1, 3, 1, 1))
     with torch.no_grad():
         x = torch.from_numpy(x)
         for l, (_, _, _, pool) in enumerate(LAYERS):
@@ -193,7 +197,7 @@ def torch_features(tensors, gray, mode):
             x = torch.relu(torch.nn.functional.conv2d(x, kernel, bias, padding=1))
             if pool:
                 x = torch.nn.functional.max_pool2d(x, 2)
-        return x.permute(0, 2, 3, 1).reshape(len(gray), -1).numpy()
+        return x.permute(0, 2, 3, 1).reshape(len(pictures), -1).numpy()
 
 
 def worst_relative(found, wanted):

@@ -105,6 +105,16 @@ static void test_string(void **state) {
     assert_ok(h5_write_string(file, "a", "over"));
     assert_ok(h5_read_string(file, "a", text, sizeof text));
     assert_string_equal(text, "over");
+    assert_ok(h5_write_ascii(file, "ascii", "fourteen bytes"));
+    assert_ok(h5_read_string(file, "ascii", text, sizeof text));
+    assert_string_equal(text, "fourteen bytes");
+    const char *const names[] = {"a", "ascii"};
+    for (int i = 0; i < 2; i++) {
+        hid_t attribute = H5Aopen(file, names[i], H5P_DEFAULT), type = H5Aget_type(attribute);
+        assert_int_equal(H5Tget_cset(type), i == 0 ? H5T_CSET_UTF8 : H5T_CSET_ASCII);
+        h5_close(&type);
+        h5_close(&attribute);
+    }
     assert_ok(h5_write_string(file, "none", ""));
     assert_ok(h5_read_string(file, "none", text, sizeof text));
     assert_string_equal(text, "");
