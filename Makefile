@@ -49,8 +49,8 @@ LIBS = $(shell pkg-config --libs $(MODULES)) -lm
 
 MACHINE := $(shell uname -m)
 ifeq ($(MACHINE),x86_64)
-%/kernels_avx2.o: ISA_FLAGS := -mavx2 -mfma
-%/kernels_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+%/kernels_avx2.o: ISA_FLAGS := -mavx2 -mfma -mprfchw
+%/kernels_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprfchw -mprefer-vector-width=512
 endif
 
 sources = $(sort $(wildcard $(1)/*.c))

@@ -161,6 +161,15 @@ static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, con
     memcpy(out, sum, (size_t)k * sizeof(float));
 }
 
+enum { AHEAD = 64 }; /* rows whose results are fetched before they are written, or read */
+
+/* Fetches result rows to be written: another thread may have read what stood there, and to own such a line
+ * takes as long as to get it. */
+static inline void own_rows(float *out, size_t stride, size_t first, size_t count) {
+    for (size_t r = first; r < first + count; r++)
+        __builtin_prefetch(out + r * stride, 1, 3);
+}
+
 /* Two rows by K classes at a time; K is a constant where this is expanded. */
 static inline __attribute__((always_inline)) void
 forward_block(const float *const rows[], const float *const next[], size_t row_count, size_t first,
@@ -169,11 +178,14 @@ forward_block(const float *const rows[], const float *const next[], size_t row_c
     vec begin[OUT_MAX] = {{0}};
     if (start != NULL)
         memcpy(begin, start, (size_t)k * sizeof(float));
+    own_rows(out, stride, 0, row_count < AHEAD ? row_count : AHEAD);
     for (size_t r = 0; r < row_count; r += 2) {
         bool both = r + 1 < row_count;
         const vec *x0 = (const vec *)(rows[r] + first), *x1 = (const vec *)(rows[both ? r + 1 : r] + first);
         const vec *w = (const vec *)weights;
         const float *fetch = next != NULL ? next[r] + first : NULL;
+        if (r + AHEAD < row_count)
+            own_rows(out, stride, r + AHEAD, 2);
         vec sum0[KERNELS_BLOCK], sum1[KERNELS_BLOCK];
         UNROLL
         for (int i = 0; i < k; i++)
@@ -381,6 +393,14 @@ static inline vec KERNEL(exponentials)(vec *row, size_t vectors, float top, uint
     return JOIN(PLUS, total);
 }
 
+/* Fetches rows first..first+count-1 of all parts: another thread may just have written them. */
+static inline void KERNEL(fetch_parts)(const float *parts, size_t part_count, size_t part_stride,
+                                       size_t first, size_t count, size_t columns) {
+    for (size_t p = 0; p < part_count; p++)
+        for (size_t i = first * columns; i < (first + count) * columns; i += KERNELS_LANES)
+            __builtin_prefetch(parts + p * part_stride + i, 0, 3);
+}
+
 /* Eight rows at a time, whose maxima and sums over lanes are found together. */
 static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part_stride, size_t row_count,
                               size_t columns, const uint16_t *labels, float scale, float *probabilities,
@@ -388,7 +408,10 @@ static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part
     enum { GROUP = 8 };
     size_t vectors = columns / VL;
     double loss = 0;
+    KERNEL(fetch_parts)(parts, part_count, part_stride, 0, row_count < AHEAD ? row_count : AHEAD, columns);
     for (size_t first = 0; first < row_count; first += GROUP) {
+        if (first + AHEAD + GROUP <= row_count)
+            KERNEL(fetch_parts)(parts, part_count, part_stride, first + AHEAD, GROUP, columns);
         size_t count = row_count - first < GROUP ? row_count - first : GROUP;
         vec high[GROUP] = {{0}}, total[GROUP] = {{0}};
         float top[GROUP], sum[GROUP], own[GROUP] = {0};
