@@ -1,5 +1,6 @@
 /* cli: option values, read strictly. */
 #include "common/cli.h"
+#include "common/output.h"
 
 #include <errno.h>
 #include <math.h>
@@ -87,8 +88,7 @@ bool cli_same_file(const char *a, const char *b) {
 
 /* The folder of a file that need not be there. */
 static bool find_folder(const char *path, struct stat *found) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *folder = output_folder(path);
     bool there = folder != NULL && stat(folder, found) == 0;
     free(folder);
     return there;

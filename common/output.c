@@ -43,17 +43,15 @@ enum status output_open(struct output *output, const char *path) {
     return STATUS_OK;
 }
 
+char *output_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 /* The name itself is only safe once the folder is on the disk. */
 static void sync_folder_of(const char *path) {
-    char *folder = strdup(path);
-    if (folder == NULL)
-        return;
-    char *slash = strrchr(folder, '/');
-    if (slash == folder)
-        slash++;
-    if (slash != NULL)
-        *slash = '\0';
-    int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *folder = output_folder(path);
+    int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         (void)fsync(fd); /* some file systems refuse this; the rename stands all the same */
         close(fd);

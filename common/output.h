@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* The folder that a path is in, "." for a name alone, from malloc(); NULL without memory. */
+char *output_folder(const char *path);
+
 /* A text or binary file being written; "-" is standard output, and a device, a
  * pipe or a link is written directly. */
 struct output {

@@ -13,7 +13,7 @@ struct barrier {
 };
 
 /* Returns when `count` threads have called it; what each wrote before, all see after. It spins for some
- * 40 microseconds and then sleeps. */
+ * 20 microseconds and then sleeps. */
 void barrier_wait(struct barrier *barrier, unsigned count);
 
 #endif

@@ -1,14 +1,13 @@
 /* data: rows of features with their labels. */
 #include "train/data.h"
 #include "common/mem.h"
+#include "train/head.h"
 #include "train/standardize.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WINDOW_ROWS_MIN = 256 }; /* HEAD_BLOCK_MAX, so that a window holds a block of rows */
 
 static size_t stride_of(size_t dim) {
     return (dim + 15) / 16 * 16;
@@ -81,7 +80,7 @@ enum status data_open(struct cache *cache, enum cache_split split, size_t window
                       struct data_split *data_ret) {
     const struct cache_info *info = cache_info(cache);
     size_t block = info->splits[split].block_rows, row_nbytes = stride_of(info->dim) * sizeof(float);
-    size_t blocks = window_nbytes / row_nbytes / block, least = WINDOW_ROWS_MIN / block + 2;
+    size_t blocks = window_nbytes / row_nbytes / block, least = HEAD_BLOCK_MAX / block + 2;
     struct data_split data = {
         .count = info->splits[split].rows, .dim = info->dim, .stride = stride_of(info->dim)};
     struct data_file *file = data.file = calloc(1, sizeof *file);

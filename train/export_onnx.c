@@ -188,7 +188,7 @@ struct value {
     Onnx__Shape shape;
     Onnx__TensorType tensor;
     Onnx__Type type;
-    Onnx__ValueInfo info, *infos[1];
+    Onnx__ValueInfo info;
 };
 
 static Onnx__ValueInfo *make_value(struct value *value, const char *name, const char *doc, size_t rank,

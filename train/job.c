@@ -14,8 +14,7 @@
 
 /* Whether the folder of a file that shall be made can be written to. */
 static enum status check_folder(const char *path, const char *what) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *folder = output_folder(path);
     enum status status = STATUS_OK;
     if (folder == NULL)
         status = status_set_no_memory(strlen(path), path);

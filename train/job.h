@@ -4,6 +4,7 @@
 #define TRAIN_JOB_H
 
 #include "train/checkpoint.h"
+#include "train/lbfgs.h"
 #include "train/session.h"
 #include "train/standardize.h"
 
@@ -39,6 +40,9 @@ enum status job_use_checkpoint(struct job *job);
 /* Initializes the session's head and fits it, telling people of each epoch; fills history, results but those
  * on whole splits, and penalty. */
 enum status job_learn(struct job *job);
+
+/* How L-BFGS shall fit with an l2 of its own. */
+struct lbfgs_options job_lbfgs_options(const struct job *job, double l2);
 
 /* The epoch, from 0, whose weights a head has after so many epochs. */
 size_t job_kept_epoch(const struct job *job, const struct fit_epoch *history, size_t count);

@@ -3,7 +3,6 @@
 #include "common/log.h"
 #include "common/progress.h"
 #include "train/job.h"
-#include "train/lbfgs.h"
 #include "train/table.h"
 #include "train/tensorboard.h"
 
@@ -58,12 +57,7 @@ static enum status optimize(struct job *job, struct listeners *listeners, size_t
     if (fit->optim.kind == OPTIM_LBFGS) {
         log_detail("%zu rows to fit, lbfgs, OpenBLAS for %s, %d threads", job->fitted.count, blas_core_name(),
                    fit->threads);
-        struct lbfgs_options lbfgs = {.l2 = fit->optim.l2,
-                                      .tolerance = session->options->tolerance,
-                                      .epochs = fit->epochs,
-                                      .threads = fit->threads,
-                                      .patience = fit->patience,
-                                      .class_weights = fit->class_weights};
+        struct lbfgs_options lbfgs = job_lbfgs_options(job, fit->optim.l2);
         return lbfgs_run(&session->head, job->fitted, job->held, &lbfgs, on_epoch, listeners, job->history,
                          done_ret, end_ret);
     }
@@ -71,6 +65,15 @@ static enum status optimize(struct job *job, struct listeners *listeners, size_t
                fit->batch_size, optim_names[fit->optim.kind], fit->optim.rate, session->kernels->isa,
                fit->threads);
     return fit_run(&session->head, job->fitted, job->held, fit, on_epoch, listeners, job->history, done_ret);
+}
+
+struct lbfgs_options job_lbfgs_options(const struct job *job, double l2) {
+    return (struct lbfgs_options){.l2 = l2,
+                                  .tolerance = job->session->options->tolerance,
+                                  .epochs = job->fit.epochs,
+                                  .threads = job->fit.threads,
+                                  .patience = job->fit.patience,
+                                  .class_weights = job->fit.class_weights};
 }
 
 size_t job_kept_epoch(const struct job *job, const struct fit_epoch *history, size_t count) {

@@ -5,7 +5,6 @@
 #include "common/progress.h"
 #include "train/folds.h"
 #include "train/job.h"
-#include "train/lbfgs.h"
 #include "train/run.h"
 #include "train/sweep.h"
 #include "train/table.h"
@@ -106,12 +105,7 @@ static enum status fit_lbfgs(struct trial *trial) {
     for (size_t i = 0; i < trial->count && status == STATUS_OK; i++) {
         struct fit_head *head = &trial->heads[i];
         struct lbfgs_result end;
-        struct lbfgs_options options = {.l2 = head->optim.l2,
-                                        .tolerance = job->session->options->tolerance,
-                                        .epochs = job->fit.epochs,
-                                        .threads = job->fit.threads,
-                                        .patience = job->fit.patience,
-                                        .class_weights = job->fit.class_weights};
+        struct lbfgs_options options = job_lbfgs_options(job, head->optim.l2);
         status = lbfgs_run(head->head, job->fitted, job->held, &options, NULL, NULL, head->history,
                            &head->done, &end);
         progress_update(trial->fold * trial->count + i + 1);

@@ -3,58 +3,15 @@
  * file that opens and holds right rows only, and the same command finishes it to the bytes of an undisturbed
  * run.
  *
- * The calls are intercepted by functions of the same names in this program, which the libraries then use. */
+ * faults.h intercepts the calls. */
 #include "common/log.h"
 #include "tests/unit/cache_fixture.h"
+#include "tests/unit/faults.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-
-enum fault { FAULT_NONE, FAULT_FAIL, FAULT_FAIL_FOR_GOOD, FAULT_KILL };
-
-static enum fault fault;
-static long countdown, calls;
-
-/* Whether the call that is about to be made shall fail; or no return at all. */
-static bool strikes(void) {
-    calls++;
-    if (fault == FAULT_NONE || countdown == 0 || --countdown > 0)
-        return false;
-    if (fault == FAULT_KILL)
-        raise(SIGKILL);
-    if (fault == FAULT_FAIL_FOR_GOOD)
-        countdown = 1;
-    errno = ENOSPC;
-    return true;
-}
-
-ssize_t pwrite64(int fd, const void *data, size_t nbytes, off64_t offset) {
-    return strikes() ? -1 : syscall(SYS_pwrite64, fd, data, nbytes, offset);
-}
-
-ssize_t pwrite(int fd, const void *data, size_t nbytes, off_t offset) {
-    return strikes() ? -1 : syscall(SYS_pwrite64, fd, data, nbytes, offset);
-}
-
-int ftruncate64(int fd, off64_t nbytes) {
-    return strikes() ? -1 : (int)syscall(SYS_ftruncate, fd, nbytes);
-}
-
-int ftruncate(int fd, off_t nbytes) {
-    return strikes() ? -1 : (int)syscall(SYS_ftruncate, fd, nbytes);
-}
-
-int fsync(int fd) {
-    return strikes() ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-int rename(const char *from, const char *to) {
-    return strikes() ? -1 : (int)syscall(SYS_rename, from, to);
-}
 
 int posix_fallocate(int fd, off_t offset, off_t nbytes) {
     static int (*real)(int, off_t, off_t);
