@@ -10,29 +10,30 @@
 #include <string.h>
 
 size_t evaluate_scratch_count(const struct head *head) {
-    return head_parts(head) + head->block_rows * head->columns;
+    return head_parts(head) + head->block_rows * head->classes;
 }
 
 void evaluate_block(const struct head *head, struct data_rows rows, size_t first, size_t count,
                     float *scratch, uint16_t *predicted, float *probabilities, double *loss_ret,
                     size_t *correct_ret) {
     assert(count > 0 && count <= head->block_rows && rows.dim == head->dim);
-    size_t part_stride = head->block_rows * head->columns;
+    size_t part_stride = head->block_rows * head->classes;
     float *all = scratch + head->piece_count * part_stride;
-    const float *features[HEAD_BLOCK_MAX];
-    for (size_t r = 0; r < count; r++)
-        features[r] = rows.features + (first + r) * rows.stride;
+    const float *features[HEAD_BLOCK_MAX + KERNELS_AHEAD + 1];
+    for (size_t r = 0; r <= count + KERNELS_AHEAD; r++)
+        features[r] = rows.features + (first + r < rows.count ? first + r : rows.count - 1) * rows.stride;
     for (size_t piece = 0; piece < head->piece_count; piece++)
-        head_forward_piece(head, piece, features, NULL, count, scratch + piece * part_stride);
+        head_forward_piece(head, piece, features, KERNELS_FETCH_ALL, count, scratch + piece * part_stride);
     const uint16_t *labels = rows.labels + first;
-    *loss_ret = head->kernels->softmax(scratch, head->piece_count, part_stride, count, head->columns, labels,
-                                       1.0f, all, predicted);
+    *loss_ret = head->kernels->softmax(scratch, head->piece_count, part_stride, count, head->classes, labels,
+                                       NULL, all, predicted);
     *correct_ret = 0;
     for (size_t r = 0; r < count; r++)
         *correct_ret += predicted[r] == labels[r];
-    if (probabilities != NULL)
-        for (size_t r = 0; r < count; r++)
-            memcpy(probabilities + r * head->classes, all + r * head->columns, head->classes * sizeof(float));
+    for (size_t r = 0; probabilities != NULL && r < count; r++)
+        for (size_t c = 0; c < head->classes; c++)
+            probabilities[r * head->classes + c] =
+                all[(r / KERNELS_LANES * head->classes + c) * KERNELS_LANES + r % KERNELS_LANES];
 }
 
 struct evaluate_result evaluate_total(const struct head *head, double l2, size_t rows, size_t block_count,
@@ -61,8 +62,6 @@ enum status evaluate_run(const struct head *head, struct data_rows rows, double 
         status = status_set_no_memory((size_t)threads * scratch_count * sizeof(float), "evaluation");
         goto out;
     }
-    for (int t = 0; t < threads; t++)
-        head_clear_parts(head, scratch + (size_t)t * scratch_count);
     for (size_t at = 0; at < rows.count && status == STATUS_OK;) {
         struct data_rows window;
         status = data_window(rows, at, SIZE_MAX, &window);

@@ -22,8 +22,7 @@ enum status evaluate_run(const struct head *head, struct data_rows rows, double 
 
 /* ---- for fit, which evaluates in its own threads ---- */
 
-/* Floats of scratch memory that evaluate_block() needs, aligned to 64 bytes, and made ready with
- * head_clear_parts(). */
+/* Floats of scratch memory that evaluate_block() needs, aligned to 64 bytes. */
 size_t evaluate_scratch_count(const struct head *head);
 
 /* Rows first..first+count-1, in memory, count <= head->block_rows, on the calling thread: *loss_ret is the

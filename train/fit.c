@@ -39,7 +39,9 @@ static enum status team_create(struct team *team) {
     size_t threads = (size_t)options->threads, part_count = head_parts(head);
     team->scratch_count = evaluate_scratch_count(head);
     team->block_count = (team->validation.count + head->block_rows - 1) / head->block_rows;
-    team->learners = calloc(team->head_count, sizeof *team->learners);
+    team->learners = mem_alloc(team->head_count, sizeof *team->learners);
+    if (team->learners != NULL) /* all of them, since team_free() takes them all */
+        memset(team->learners, 0, team->head_count * sizeof *team->learners);
     team->active = calloc(team->head_count, sizeof *team->active);
     team->crews = mem_alloc(threads, sizeof *team->crews);
     team->parts = mem_alloc(threads * 2 * part_count, sizeof(float));
@@ -50,11 +52,6 @@ static enum status team_create(struct team *team) {
         !team->block_losses || !team->block_correct)
         return status_set_no_memory(threads * (2 * part_count + team->scratch_count) * sizeof(float), "traini"
                                                                                                       "ng");
-    for (size_t t = 0; t < threads; t++) {
-        head_clear_parts(head, team->parts + 2 * t * part_count);
-        head_clear_parts(head, team->parts + (2 * t + 1) * part_count);
-        head_clear_parts(head, team->scratch + t * team->scratch_count);
-    }
     enum status status =
         shuffle_create(&team->shuffle, team->train, options->batch_size, options->seed, options->part_nbytes);
     for (size_t h = 0; h < team->head_count && status == STATUS_OK; h++)
@@ -73,7 +70,7 @@ static void team_free(struct team *team) {
     mem_free(team->parts);
     mem_free(team->crews);
     free(team->active);
-    free(team->learners);
+    mem_free(team->learners);
 }
 
 /* Divides threads and learners into crews: as many crews as there can be, so that few threads wait for each
@@ -114,8 +111,9 @@ static void run_part(struct team *team, const struct shuffle_part *part) {
     team->step += (part->count - 1) / work.batch_size + 1;
 }
 
-/* Measures the active heads on the validation rows, into the sums of blocks. */
-static enum status validate(struct team *team) {
+/* Measures the active heads on the validation rows, into the sums of blocks. Shuffles for the next epoch in
+ * the meantime. */
+static enum status validate(struct team *team, size_t epoch) {
     size_t block_rows = team->heads[0].head->block_rows;
     struct data_rows window;
     for (size_t at = 0; at < team->validation.count; at += window.count) {
@@ -126,12 +124,14 @@ static enum status validate(struct team *team) {
             window.count -= window.count % block_rows;
         size_t first_block = at / block_rows;
 #pragma omp parallel num_threads(team->options->threads) default(none) shared(team, window)                  \
-    firstprivate(block_rows, first_block)
+    firstprivate(block_rows, first_block, epoch)
         {
             uint16_t predicted[HEAD_BLOCK_MAX];
             float *scratch = team->scratch + (size_t)omp_get_thread_num() * team->scratch_count;
             unsigned before = kernels_flush_begin();
-#pragma omp for schedule(static)
+#pragma omp single nowait
+            shuffle_begin(&team->shuffle, epoch + 1); /* which waits for no memory, as the others do */
+#pragma omp for schedule(dynamic)
             for (size_t first = 0; first < window.count; first += block_rows) {
                 size_t left = window.count - first, count = left < block_rows ? left : block_rows;
                 for (size_t i = 0; i < team->active_count && !interrupt_signal(); i++) {
@@ -169,7 +169,7 @@ static enum status run_epoch(struct team *team, size_t epoch) {
         status = shuffle_next(&team->shuffle, &part);
     }
     if (status == STATUS_OK && !interrupt_signal())
-        status = validate(team);
+        status = validate(team, epoch);
     if (status == STATUS_OK && interrupt_signal())
         status =
             status_set(STATUS_INTERRUPTED, "interrupted in epoch %zu of %zu", epoch, team->options->epochs);

@@ -24,8 +24,8 @@ enum status head_create(struct head *head_ret, const struct kernels *kernels, si
     if (head.piece_dim < HEAD_PIECE_MIN)
         head.piece_dim = HEAD_PIECE_MIN;
     head.piece_count = (head.stride + head.piece_dim - 1) / head.piece_dim;
-    size_t fitting = ((size_t)1 << 20) / (dim * sizeof(float)) / 8 * 8;
-    head.block_rows = fitting < 8 ? 8 : fitting > HEAD_BLOCK_MAX ? HEAD_BLOCK_MAX : fitting;
+    size_t fitting = ((size_t)1 << 20) / (dim * sizeof(float)) / 16 * 16;
+    head.block_rows = fitting < 16 ? 16 : fitting > HEAD_BLOCK_MAX ? HEAD_BLOCK_MAX : fitting;
     head.kernel = mem_alloc(head_weights(&head), sizeof(float));
     head.bias = mem_alloc(head.columns, sizeof(float));
     if (head.kernel == NULL || head.bias == NULL) {
@@ -33,8 +33,7 @@ enum status head_create(struct head *head_ret, const struct kernels *kernels, si
         return status_set_no_memory(head_weights(&head) * sizeof(float), "the head's weights");
     }
     memset(head.kernel, 0, head_weights(&head) * sizeof(float));
-    for (size_t c = 0; c < head.columns; c++)
-        head.bias[c] = c < classes ? 0 : KERNELS_NEVER;
+    memset(head.bias, 0, head.columns * sizeof(float));
     *head_ret = head;
     return STATUS_OK;
 }
@@ -47,7 +46,8 @@ void head_free(struct head *head) {
 
 /* Where weight [d][c] of Keras' kernel stands in ours. */
 static size_t kernel_index(const struct head *head, size_t d, size_t c) {
-    return (d / KERNELS_LANES * head->classes + c) * KERNELS_LANES + d % KERNELS_LANES;
+    return (d / KERNELS_LANES * head->classes + c) * KERNELS_LANES + d % KERNELS_LANES +
+           d / head->piece_dim * HEAD_GAP;
 }
 
 void head_initialize(struct head *head, uint64_t seed) {
@@ -75,19 +75,13 @@ void head_set(struct head *head, const float *kernel, const float *bias) {
     memcpy(head->bias, bias, head->classes * sizeof(float));
 }
 
-void head_clear_parts(const struct head *head, float *parts) {
-    memset(parts, 0, head_parts(head) * sizeof(float));
-    for (size_t r = 0; r < head->block_rows; r++)
-        for (size_t c = head->classes; c < head->columns; c++)
-            parts[r * head->columns + c] = KERNELS_NEVER;
-}
-
 void head_forward_piece(const struct head *head, size_t piece, const float *const rows[],
-                        const float *const next[], size_t row_count, float *part) {
+                        enum kernels_fetch fetch, size_t row_count, float *part) {
     assert(piece < head->piece_count && row_count > 0);
     size_t first = head_piece_first(head, piece), count = head_piece_first(head, piece + 1) - first;
-    head->kernels->forward(rows, next, row_count, first, count, head->kernel + head_piece_offset(head, piece),
-                           head->classes, piece == 0 ? head->bias : NULL, part, head->columns);
+    head->kernels->forward(rows, fetch, row_count, first, count,
+                           head->kernel + head_piece_offset(head, piece), head->classes,
+                           piece + 1 == head->piece_count ? head->bias : NULL, part);
 }
 
 void head_gradient_piece(const struct head *head, size_t piece, const float *const rows[],
@@ -95,7 +89,7 @@ void head_gradient_piece(const struct head *head, size_t piece, const float *con
                          bool add) {
     assert(piece < head->piece_count && row_count > 0);
     size_t first = head_piece_first(head, piece), count = head_piece_first(head, piece + 1) - first;
-    head->kernels->gradient(rows, next, row_count, first, count, error, head->columns, head->classes,
+    head->kernels->gradient(rows, next, row_count, first, count, error, head->classes,
                             gradient + head_piece_offset(head, piece), add);
 }
 

@@ -4,10 +4,10 @@
  *   C   classes                     C'  columns: C padded to a multiple of 16
  *   R   rows of a block             a piece: a range of features whose products are summed on their own
  *
- * Weights are kept as [D/16][C][16]. Products run over features, 16 side by side, so that no class is padded:
- * ten classes cost what ten cost, and classes of several heads may stand side by side. Every sum has a fixed
- * order, which does not depend on the classes or rows beside it. A kernel is single-threaded, allocates
- * nothing and keeps nothing. Names: <op>__<isa>. */
+ * Weights are kept as [D/16][C][16], what belongs to rows as [R/16][C][16]: products run over features, and
+ * softmax over rows, 16 side by side, so that no class is padded; ten classes cost what ten cost. Every sum
+ * has a fixed order, which does not depend on the classes or rows beside it. A kernel is single-threaded,
+ * allocates nothing and keeps nothing. Names: <op>__<isa>. */
 #ifndef TRAIN_KERNELS_H
 #define TRAIN_KERNELS_H
 
@@ -16,7 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KERNELS_LANES = 16 };
+enum {
+    KERNELS_LANES = 16,
+    KERNELS_AHEAD = 16, /* rows that `forward` prefetches before it comes to them; even */
+};
+
+/* The rows to prefetch: none, as they are in a cache; those of even index; all. */
+enum kernels_fetch { KERNELS_FETCH_NONE, KERNELS_FETCH_EVEN, KERNELS_FETCH_ALL };
 
 /* Scalars of one Adam step (optim.h has the formula). */
 struct kernels_adam {
@@ -33,31 +39,41 @@ struct kernels_sgd {
 struct kernels {
     const char *isa; /* "generic", "avx2", "avx512" */
 
-    /* out[r * stride + c] = start[c] + sum over d < count of rows[r][first + d] * weights[d / 16][c][d % 16],
-     * for c < classes. `start` may be NULL: zeros. next[row_count], if not NULL, are the rows that come after
-     * these: those of even index are prefetched, so that memory is busy all the time, and `gradient` fetches
-     * the others. */
-    void (*forward)(const float *const rows[], const float *const next[], size_t row_count, size_t first,
+    /* out[r / 16][c][r % 16] = start[c] + sum over d < count of rows[r][first + d] * weights[d / 16][c][d %
+     * 16], for c < classes. `start` may be NULL: zeros. `out` has room for row_count rounded up to 16 rows,
+     * and the rest of them get anything. With a fetch, rows[] goes on for KERNELS_AHEAD rows and one more,
+     * and rows[r + KERNELS_AHEAD] is prefetched while row r is worked on. */
+    void (*forward)(const float *const rows[], enum kernels_fetch fetch, size_t row_count, size_t first,
                     size_t count, const float *weights /* [count/16][classes][16] */, size_t classes,
-                    const float *start /* [classes] */, float *out, size_t stride);
+                    const float *start /* [classes] */, float *out /* [R/16][classes][16] */);
 
-    /* gradient[d / 16][c][d % 16] = (add ? itself : 0) + sum over r of rows[r][first + d] * error[r * stride
-     * + c], for d < count, c < classes. `next` as for forward: those of odd index are prefetched. */
+    /* gradient[d / 16][c][d % 16] = (add ? itself : 0) + sum over r of rows[r][first + d] * error[r / 16][c]
+     * [r % 16], for d < count, c < classes. next[row_count], if not NULL, are the rows that come after these:
+     * those of odd index are prefetched, so that memory is busy all the time; `forward` fetches the others.
+     */
     void (*gradient)(const float *const rows[], const float *const next[], size_t row_count, size_t first,
-                     size_t count, const float *error, size_t stride, size_t classes,
+                     size_t count, const float *error /* [R/16][classes][16] */, size_t classes,
                      float *gradient /* [count/16][classes][16] */, bool add);
 
-    /* sums[c] = (add ? sums[c] : 0) + sum over r of error[r * columns + c], for c < columns. */
-    void (*column_sum)(size_t row_count, size_t columns, const float *error, float *sums, bool add);
-
-    /* logits[r][c] = sum of parts[p][r][c] over p ascending, then p[r][c] = softmax over c < columns, stably
-     * (tf.nn.softmax); probabilities[r][c] = scale * p[r][c]. Padding columns must hold a logit of
-     * KERNELS_NEVER, and get 0. predicted[r] is the first c whose logit is the largest. Returns the sum over
-     * r of the cross entropy -log p[r][labels[r]], or 0 when labels is NULL. Not a number in gives not a
-     * number out. */
-    double (*softmax)(const float *parts, size_t part_count, size_t part_stride, size_t row_count,
-                      size_t columns, const uint16_t *labels, float scale, float *probabilities,
+    /* logits = sum over parts p ascending (a single one may be `probabilities` too), then probabilities =
+     * softmax of a row's logits, stably (tf.nn.softmax). Both have room for row_count rounded up to 16 rows;
+     * what the rest of parts holds does not matter. predicted[r] is the first class whose logit is the
+     * largest. Returns the sum over r of weights[r] (NULL: all 1) times the cross entropy -log p[labels[r]],
+     * or 0 when labels is NULL. Not a number in gives not a number out. */
+    double (*softmax)(const float *parts /* [p * part_stride], [R/16][classes][16] */, size_t part_count,
+                      size_t part_stride, size_t row_count, size_t classes, const uint16_t *labels,
+                      const float *weights, float *probabilities /* [R/16][classes][16] */,
                       uint16_t *predicted);
+
+    /* error = scale * weights[r] * (probabilities - (c == labels[r])) in place, the slope of the cross
+     * entropy by the logits; 0 in rows that fill up the last sixteen. */
+    void (*error)(size_t row_count, size_t classes, const uint16_t *labels, const float *weights, float scale,
+                  float *probabilities /* [R/16][classes][16] */);
+
+    /* sums[c] = (add ? sums[c] : 0) + sum over r of error[r / 16][c][r % 16], for c < classes; columns behind
+     * them get anything. The rows that fill up the last sixteen must hold 0. */
+    void (*row_sum)(size_t row_count, size_t classes, const float *error /* [R/16][classes][16] */,
+                    float *sums /* [C'] */, bool add);
 
     /* One optimizer step on `count` (a multiple of 16) weights; the gradient in use is
      * gradient[i] + decay * weights[i]. */
@@ -72,9 +88,6 @@ struct kernels {
     /* Sum of squares of `count` (a multiple of 16) weights. */
     double (*square_sum)(size_t count, const float *weights);
 };
-
-/* The bias, and so the logit, of a padding column. */
-#define KERNELS_NEVER (-1e38f)
 
 /* The tables; those of an instruction set that the machine lacks must not be called. */
 extern const struct kernels kernels_table__generic, kernels_table__avx2, kernels_table__avx512;

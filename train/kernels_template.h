@@ -38,26 +38,20 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #define HOLD(v) (void)0
 #endif
 
-/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. EQUALS(a, b): a bit for each element that is
- * equal, the lowest for the first. PLUS(a, b): the sum. */
+/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. PLUS(a, b): the sum. */
 #if VL == 16
 #define SQRT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
 #define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
-#define EQUALS(a, b) ((unsigned)_mm512_cmpeq_ps_mask((__m512)(a), (__m512)(b)))
 #elif VL == 8
 #define SQRT(v) ((vec)_mm256_sqrt_ps((__m256)(v)))
 #define LARGER(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
-#define EQUALS(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(a), (__m256)(b), _CMP_EQ_OQ)))
 #else
 #ifdef __x86_64__
 #define SQRT(v) ((vec)_mm_sqrt_ps((__m128)(v)))
 #define LARGER(a, b) ((vec)_mm_max_ps((__m128)(a), (__m128)(b)))
-#define EQUALS(a, b) ((unsigned)_mm_movemask_ps(_mm_cmpeq_ps((__m128)(a), (__m128)(b))))
 #else
 #define SQRT(v) ((vec){sqrtf((v)[0]), sqrtf((v)[1]), sqrtf((v)[2]), sqrtf((v)[3])})
 #define LARGER(a, b) ((vec)(((ivec)(a) & ((a) > (b))) | ((ivec)(b) & ~((a) > (b)))))
-#define EQUALS(a, b)                                                                                         \
-    (((a)[0] == (b)[0]) | ((a)[1] == (b)[1]) << 1 | ((a)[2] == (b)[2]) << 2 | ((a)[3] == (b)[3]) << 3)
 #endif
 #endif
 #define PLUS(a, b) ((a) + (b))
@@ -151,69 +145,118 @@ static inline vec high1(vec a, vec b) {
     LEVEL(op, 1, v, HALF(k))
 #endif
 
-enum { OUT_MAX = (KERNELS_BLOCK + VL - 1) / VL }; /* vectors of a block's results */
+/* Vector i of the result has lane i of each of v[], in their order. */
+static inline __attribute__((always_inline)) void transpose(vec v[VL]) {
+    vec half[VL];
+/* Of each n vectors, the lower halves of each 2 * width lanes, then the upper ones. */
+#define SPLIT(width, n, from, to)                                                                            \
+    UNROLL for (int i = 0; i < VL / 2; i++) {                                                                \
+        int at = 2 * i / (n) * (n) + i % ((n) / 2);                                                          \
+        (to)[at] = low##width((from)[2 * i], (from)[2 * i + 1]);                                             \
+        (to)[at + (n) / 2] = high##width((from)[2 * i], (from)[2 * i + 1]);                                  \
+    }
+#if VL == 16
+    SPLIT(8, 16, v, half)
+    SPLIT(4, 8, half, v)
+    SPLIT(2, 4, v, half)
+    SPLIT(1, 2, half, v)
+#elif VL == 8
+    SPLIT(4, 8, v, half)
+    SPLIT(2, 4, half, v)
+    SPLIT(1, 2, v, half)
+    memcpy(v, half, sizeof half);
+#else
+    SPLIT(2, 4, v, half)
+    SPLIT(1, 2, half, v)
+#endif
+#undef SPLIT
+}
 
-/* The sums of vectors over their lanes, k of them, into out[k], each plus start[k] unless NULL. */
-static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, const vec *start, float *out) {
+enum { WIDTH = (KERNELS_BLOCK + VL - 1) / VL }; /* vectors of the results of a row and a block of classes */
+
+/* The sums of k vectors over their lanes, plus start[], to out[]. */
+static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, const vec *start, vec *out) {
     LANES(PLUS, sum, k)
-    if (start != NULL)
-        UNROLL for (int i = 0; i < (k + VL - 1) / VL; i++) sum[i] += start[i];
-    memcpy(out, sum, (size_t)k * sizeof(float));
+    UNROLL
+    for (int i = 0; i < (k + VL - 1) / VL; i++)
+        out[i] = sum[i] + start[i];
 }
 
-enum { AHEAD = 64 }; /* rows whose results are fetched before they are written, or read */
-
-/* Fetches result rows to be written: another thread may have read what stood there, and to own such a line
- * takes as long as to get it. */
-static inline void own_rows(float *out, size_t stride, size_t first, size_t count) {
-    for (size_t r = first; r < first + count; r++)
-        __builtin_prefetch(out + r * stride, 1, 3);
+/* Sixteen rows' results to out[class][row], k classes. */
+static inline __attribute__((always_inline)) void put_columns(const vec row[KERNELS_LANES][WIDTH], int k,
+                                                              float *out) {
+    UNROLL
+    for (int i = 0; i < (k + VL - 1) / VL; i++) {
+        for (int v = 0; v < NV; v++) {
+            vec block[VL];
+            UNROLL
+            for (int r = 0; r < VL; r++)
+                block[r] = row[v * VL + r][i];
+            transpose(block);
+            UNROLL
+            for (int c = 0; c < VL; c++)
+                if (i * VL + c < k)
+                    *(vec *)(out + (i * VL + c) * KERNELS_LANES + v * VL) = block[c];
+        }
+    }
 }
 
-/* Two rows by K classes at a time; K is a constant where this is expanded. */
+/* Two rows by K classes at a time; K is a constant where this is expanded. The lines of a row are taken from
+ * both ends inwards: where a processor sees them in order, it goes on to fetch what lies behind the row,
+ * which keeps it from what is needed. */
 static inline __attribute__((always_inline)) void
-forward_block(const float *const rows[], const float *const next[], size_t row_count, size_t first,
-              size_t count, const float *weights, size_t classes, const float *start, float *out,
-              size_t stride, int k) {
-    vec begin[OUT_MAX] = {{0}};
+forward_block(const float *const rows[], enum kernels_fetch fetch, size_t row_count, size_t first,
+              size_t count, const float *weights, size_t classes, const float *start, float *out, int k) {
+    vec begin[WIDTH] = {{0}}, result[KERNELS_LANES][WIDTH] = {{{0}}};
     if (start != NULL)
         memcpy(begin, start, (size_t)k * sizeof(float));
-    own_rows(out, stride, 0, row_count < AHEAD ? row_count : AHEAD);
+    size_t lines = count / KERNELS_LANES;
     for (size_t r = 0; r < row_count; r += 2) {
-        bool both = r + 1 < row_count;
-        const vec *x0 = (const vec *)(rows[r] + first), *x1 = (const vec *)(rows[both ? r + 1 : r] + first);
-        const vec *w = (const vec *)weights;
-        const float *fetch = next != NULL ? next[r] + first : NULL;
-        if (r + AHEAD < row_count)
-            own_rows(out, stride, r + AHEAD, 2);
+        size_t other = r + 1 < row_count ? r + 1 : r;
+        const float *row0 = rows[r] + first, *row1 = rows[other] + first;
+        const float *fetch0 = fetch != KERNELS_FETCH_NONE ? rows[r + KERNELS_AHEAD] + first : NULL;
+        const float *fetch1 = fetch == KERNELS_FETCH_ALL ? rows[r + 1 + KERNELS_AHEAD] + first : NULL;
+        float *put = out + r / KERNELS_LANES * classes * KERNELS_LANES;
+        if (r % KERNELS_LANES ==
+            0) { /* another thread may have read what stands there: that takes as long to own as to get */
+            UNROLL
+            for (int c = 0; c < k; c++)
+                __builtin_prefetch(put + c * KERNELS_LANES, 1, 3);
+        }
         vec sum0[KERNELS_BLOCK], sum1[KERNELS_BLOCK];
         UNROLL
         for (int i = 0; i < k; i++)
             sum0[i] = sum1[i] = zero;
-        for (size_t d = 0; d < count; d += KERNELS_LANES, w += classes * NV) {
-            if (fetch != NULL)
-                __builtin_prefetch(fetch + d, 0, 2);
+        for (size_t i = 0; i < lines; i++) {
+            size_t d = (i % 2 ? i / 2 : lines - 1 - i / 2) * KERNELS_LANES;
+            const vec *x0 = (const vec *)(row0 + d), *x1 = (const vec *)(row1 + d);
+            const vec *w = (const vec *)(weights + d * classes);
+            if (fetch0 != NULL)
+                __builtin_prefetch(fetch0 + d, 0, 3);
+            if (fetch1 != NULL)
+                __builtin_prefetch(fetch1 + d, 0, 3);
             UNROLL
-            for (int v = 0; v < NV; v++, x0++, x1++) {
+            for (int v = 0; v < NV; v++) {
                 UNROLL
-                for (int i = 0; i < k; i++) {
-                    vec weight = w[i * NV + v];
+                for (int c = 0; c < k; c++) {
+                    vec weight = w[c * NV + v];
                     HOLD(weight);
-                    sum0[i] += *x0 * weight;
-                    sum1[i] += *x1 * weight;
+                    sum0[c] += x0[v] * weight;
+                    sum1[c] += x1[v] * weight;
                 }
             }
         }
-        lane_sums(sum0, k, start != NULL ? begin : NULL, out + r * stride);
-        if (both)
-            lane_sums(sum1, k, start != NULL ? begin : NULL, out + (r + 1) * stride);
+        lane_sums(sum0, k, begin, result[r % KERNELS_LANES]);
+        lane_sums(sum1, k, begin, result[(r + 1) % KERNELS_LANES]);
+        if (r % KERNELS_LANES == KERNELS_LANES - 2 || r + 2 >= row_count)
+            put_columns(result, k, put);
     }
 }
 
 /* G vectors of features by K classes at a time; K and G are constants where this is expanded. */
 static inline __attribute__((always_inline)) void
 gradient_block(const float *const rows[], const float *const next[], size_t row_count, const float *error,
-               size_t stride, size_t from, float *const gradient[], bool add, int k, int g) {
+               size_t classes, size_t from, float *const gradient[], bool add, int k, int g) {
     vec sum[KERNELS_BLOCK][2];
     UNROLL
     for (int i = 0; i < k; i++) {
@@ -223,7 +266,7 @@ gradient_block(const float *const rows[], const float *const next[], size_t row_
     }
     for (size_t r = 0; r < row_count; r++) {
         const vec *x = (const vec *)(rows[r] + from);
-        const float *e = error + r * stride;
+        const float *e = error + r / KERNELS_LANES * classes * KERNELS_LANES + r % KERNELS_LANES;
         if (next != NULL && r % 2 == 1) {
             UNROLL
             for (int j = 0; j < g * VL; j += 16)
@@ -233,7 +276,7 @@ gradient_block(const float *const rows[], const float *const next[], size_t row_
         for (int i = 0; i < k; i++) {
             UNROLL
             for (int j = 0; j < g; j++)
-                sum[i][j] += e[i] * x[j];
+                sum[i][j] += e[i * KERNELS_LANES] * x[j];
         }
     }
     UNROLL
@@ -262,17 +305,17 @@ static inline size_t block_first(size_t block, size_t classes) {
     return classes * block / blocks;
 }
 
-static void KERNEL(forward)(const float *const rows[], const float *const next[], size_t row_count,
+static void KERNEL(forward)(const float *const rows[], enum kernels_fetch fetch, size_t row_count,
                             size_t first, size_t count, const float *weights, size_t classes,
-                            const float *start, float *out, size_t stride) {
+                            const float *start, float *out) {
     for (size_t block = 0, c = 0; c < classes; block++) {
         size_t end = block_first(block + 1, classes);
         const float *block_weights = weights + c * KERNELS_LANES;
         const float *block_start = start != NULL ? start + c : NULL;
 #define EXPAND(k)                                                                                            \
     case k:                                                                                                  \
-        forward_block(rows, c == 0 ? next : NULL, row_count, first, count, block_weights, classes,           \
-                      block_start, out + c, stride, k);                                                      \
+        forward_block(rows, c == 0 ? fetch : KERNELS_FETCH_NONE, row_count, first, count, block_weights,     \
+                      classes, block_start, out + c * KERNELS_LANES, k);                                     \
         break;
         EACH(end - c, EXPAND)
 #undef EXPAND
@@ -281,8 +324,8 @@ static void KERNEL(forward)(const float *const rows[], const float *const next[]
 }
 
 static void KERNEL(gradient)(const float *const rows[], const float *const next[], size_t row_count,
-                             size_t first, size_t count, const float *error, size_t stride, size_t classes,
-                             float *gradient, bool add) {
+                             size_t first, size_t count, const float *error, size_t classes, float *gradient,
+                             bool add) {
     for (size_t block = 0, c = 0; c < classes; block++) {
         size_t end = block_first(block + 1, classes);
         for (size_t d = 0; d < count;) {
@@ -297,24 +340,17 @@ static void KERNEL(gradient)(const float *const rows[], const float *const next[
 #define EXPAND(k)                                                                                            \
     case k:                                                                                                  \
         if (two)                                                                                             \
-            gradient_block(rows, fetch, row_count, error + c, stride, first + d, places, add, k, 2);         \
+            gradient_block(rows, fetch, row_count, error + c * KERNELS_LANES, classes, first + d, places,    \
+                           add, k, 2);                                                                       \
         else                                                                                                 \
-            gradient_block(rows, fetch, row_count, error + c, stride, first + d, places, add, k, 1);         \
+            gradient_block(rows, fetch, row_count, error + c * KERNELS_LANES, classes, first + d, places,    \
+                           add, k, 1);                                                                       \
         break;
             EACH(end - c, EXPAND)
 #undef EXPAND
             d += two ? 2 * VL : VL;
         }
         c = end;
-    }
-}
-
-static void KERNEL(column_sum)(size_t row_count, size_t columns, const float *error, float *sums, bool add) {
-    for (size_t v = 0; v < columns / VL; v++) {
-        vec sum = add ? ((const vec *)sums)[v] : zero;
-        for (size_t r = 0; r < row_count; r++)
-            sum += ((const vec *)(error + r * columns))[v];
-        ((vec *)sums)[v] = sum;
     }
 }
 
@@ -337,109 +373,134 @@ static inline void KERNEL(exp_negative)(vec *values) {
     *values = (vec)(scaled & ~tiny);
 }
 
-/* op over the 16 / VL vectors of a row's 16 lanes. */
-#if VL == 16
-#define JOIN(op, v) ((v)[0])
-#elif VL == 8
-#define JOIN(op, v) op((v)[0], (v)[1])
-#else
-#define JOIN(op, v) op(op((v)[0], (v)[2]), op((v)[1], (v)[3]))
-#endif
-
-/* row[vectors] = the sums over parts; returns its largest elements, one per lane. */
-static inline vec KERNEL(add_parts)(const vec *part, size_t part_count, size_t part_stride, size_t vectors,
-                                    vec *row) {
-    vec high[NV];
-    UNROLL
+/* Sixteen rows' logits, the sums over parts, to out[class][row]; the largest of each row to top[]. */
+static inline void KERNEL(logits)(const float *parts, size_t part_count, size_t part_stride, size_t classes,
+                                  float *out, vec top[NV]) {
     for (size_t v = 0; v < NV; v++)
-        high[v] = (vec){0} - INFINITY;
-    for (size_t i = 0; i < vectors; i += NV) {
-        UNROLL
-        for (size_t v = 0; v < NV; v++) {
-            vec z = part[i + v];
-            for (size_t p = 1; p < part_count; p++)
-                z += part[p * part_stride + i + v];
-            row[i + v] = z;
-            high[v] = LARGER(high[v], z);
-        }
+        top[v] = zero - INFINITY;
+    for (size_t i = 0; i < classes * NV; i++) {
+        vec z = ((const vec *)parts)[i];
+        for (size_t p = 1; p < part_count; p++)
+            z += ((const vec *)(parts + p * part_stride))[i];
+        ((vec *)out)[i] = z;
+        top[i % NV] = LARGER(top[i % NV], z);
     }
-    return JOIN(LARGER, high);
 }
 
-/* row[vectors] = exp(row - top); returns its sums, one per lane. *place_ret is the first element that was
- * `top`, or 0 when there is none, as top is not a number. */
-static inline vec KERNEL(exponentials)(vec *row, size_t vectors, float top, uint16_t *place_ret) {
-    vec total[NV];
-    bool found = false;
-    *place_ret = 0;
-    UNROLL
-    for (size_t v = 0; v < NV; v++)
-        total[v] = zero;
-    for (size_t i = 0; i < vectors; i += NV) {
-        UNROLL
-        for (size_t v = 0; v < NV; v++) {
-            vec z = row[i + v];
-            unsigned equal = EQUALS(z, zero + top);
-            if (equal != 0 && !found) {
-                *place_ret = (uint16_t)((i + v) * VL + (unsigned)__builtin_ctz(equal));
-                found = true;
-            }
-            z -= top;
+/* Sixteen rows' logits become exp(logit - top), sum[] their sums over classes; place[] is the first class
+ * whose logit is `top`, or 0 when there is none, as top is not a number. Sixteen classes are summed on their
+ * own, so that a thousand round no worse than eighty. */
+static inline void KERNEL(exponentials)(size_t classes, const vec top[NV], float *out, vec sum[NV],
+                                        ivec place[NV]) {
+    for (size_t v = 0; v < NV; v++) {
+        vec total = zero, part = zero;
+        ivec found = {0}, before = {0}; /* -1 where it was found, the classes before it */
+        for (size_t c = 0; c < classes; c++) {
+            vec *at = (vec *)(out + c * KERNELS_LANES + v * VL), z = *at;
+            found |= z == top[v];
+            before += found + 1;
+            z -= top[v];
             KERNEL(exp_negative)(&z);
-            row[i + v] = z;
-            total[v] += z;
+            *at = z;
+            part += z;
+            if (c % 16 == 15 || c + 1 == classes) {
+                total += part;
+                part = zero;
+            }
         }
+        sum[v] = total;
+        place[v] = before & found;
     }
-    return JOIN(PLUS, total);
 }
 
-/* Fetches rows first..first+count-1 of all parts: another thread may just have written them. */
-static inline void KERNEL(fetch_parts)(const float *parts, size_t part_count, size_t part_stride,
-                                       size_t first, size_t count, size_t columns) {
-    for (size_t p = 0; p < part_count; p++)
-        for (size_t i = first * columns; i < (first + count) * columns; i += KERNELS_LANES)
-            __builtin_prefetch(parts + p * part_stride + i, 0, 3);
-}
-
-/* Eight rows at a time, whose maxima and sums over lanes are found together. */
-static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part_stride, size_t row_count,
-                              size_t columns, const uint16_t *labels, float scale, float *probabilities,
-                              uint16_t *predicted) {
-    enum { GROUP = 8 };
-    size_t vectors = columns / VL;
+/* The sum of weight * (log(sum) + top - own) over rows. Without weights the logarithm is left to the caller:
+ * *product_io is multiplied by the sums, as log(a) + log(b) = log(a * b). */
+static inline double KERNEL(cross_entropy)(size_t count, const float *sum, const float *top, const float *own,
+                                           const float *weights, double *product_io) {
     double loss = 0;
-    KERNEL(fetch_parts)(parts, part_count, part_stride, 0, row_count < AHEAD ? row_count : AHEAD, columns);
-    for (size_t first = 0; first < row_count; first += GROUP) {
-        if (first + AHEAD + GROUP <= row_count)
-            KERNEL(fetch_parts)(parts, part_count, part_stride, first + AHEAD, GROUP, columns);
-        size_t count = row_count - first < GROUP ? row_count - first : GROUP;
-        vec high[GROUP] = {{0}}, total[GROUP] = {{0}};
-        float top[GROUP], sum[GROUP], own[GROUP] = {0};
-        double product = 1; /* log(a) + log(b) = log(a * b): one logarithm for eight rows */
-        float *out = probabilities + first * columns;
-        for (size_t r = 0; r < count; r++) {
-            high[r] = KERNEL(add_parts)((const vec *)(parts + (first + r) * columns), part_count,
-                                        part_stride / VL, vectors, (vec *)(out + r * columns));
-            own[r] = labels != NULL ? out[r * columns + labels[first + r]] : 0;
-        }
-        LANES(LARGER, high, GROUP)
-        memcpy(top, high, sizeof top);
-        for (size_t r = 0; r < count; r++)
-            total[r] =
-                KERNEL(exponentials)((vec *)(out + r * columns), vectors, top[r], &predicted[first + r]);
-        LANES(PLUS, total, GROUP)
-        memcpy(sum, total, sizeof sum);
-        for (size_t r = 0; r < count; r++) {
-            vec *row = (vec *)(out + r * columns);
-            float factor = scale / sum[r];
-            for (size_t i = 0; i < vectors; i++)
-                row[i] *= factor;
-            loss -= (double)own[r] - (double)top[r];
-            product *= (double)sum[r];
-        }
-        loss += log(product);
+    for (size_t r = 0; r < count; r++) {
+        double rest = (double)top[r] - (double)own[r];
+        if (weights == NULL)
+            *product_io *= (double)sum[r];
+        loss += weights == NULL ? rest : (double)weights[r] * (log((double)sum[r]) + rest);
     }
-    return labels != NULL ? loss : 0;
+    return loss;
+}
+
+/* Fetches the parts of sixteen rows: another thread may just have written them. */
+static inline void KERNEL(fetch_parts)(const float *parts, size_t part_count, size_t part_stride,
+                                       size_t classes) {
+    for (size_t p = 0; p < part_count; p++)
+        for (size_t c = 0; c < classes; c++)
+            __builtin_prefetch(parts + p * part_stride + c * KERNELS_LANES, 0, 3);
+}
+
+static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part_stride, size_t row_count,
+                              size_t classes, const uint16_t *labels, const float *weights,
+                              float *probabilities, uint16_t *predicted) {
+    enum { TOGETHER = 64 }; /* rows per logarithm: 10,000 classes to the power of 64 are a double still */
+    double loss = 0, product = 1;
+    KERNEL(fetch_parts)(parts, part_count, part_stride, classes);
+    for (size_t first = 0; first < row_count; first += KERNELS_LANES) {
+        size_t count = row_count - first < KERNELS_LANES ? row_count - first : KERNELS_LANES;
+        if (first + KERNELS_LANES < row_count)
+            KERNEL(fetch_parts)(parts + (first + KERNELS_LANES) * classes, part_count, part_stride, classes);
+        float *out = probabilities + first * classes, own[KERNELS_LANES];
+        vec top[NV], sum[NV];
+        ivec place[NV];
+        KERNEL(logits)(parts + first * classes, part_count, part_stride, classes, out, top);
+        for (size_t r = 0; labels != NULL && r < count; r++)
+            own[r] = out[labels[first + r] * KERNELS_LANES + r];
+        KERNEL(exponentials)(classes, top, out, sum, place);
+        for (size_t v = 0; v < NV; v++) {
+            vec factor = 1 / sum[v];
+            for (size_t c = 0; c < classes; c++)
+                *(vec *)(out + c * KERNELS_LANES + v * VL) *= factor;
+        }
+        for (size_t r = 0; r < count; r++)
+            predicted[first + r] = (uint16_t)((const int32_t *)place)[r];
+        if (labels != NULL)
+            loss += KERNEL(cross_entropy)(count, (const float *)sum, (const float *)top, own,
+                                          weights != NULL ? weights + first : NULL, &product);
+        if ((first + KERNELS_LANES) % TOGETHER == 0) {
+            loss += log(product);
+            product = 1;
+        }
+    }
+    return loss + log(product);
+}
+
+/* Rows beyond row_count get 0, so that sums over rows need not care. */
+static void KERNEL(error)(size_t row_count, size_t classes, const uint16_t *labels, const float *weights,
+                          float scale, float *probabilities) {
+    for (size_t first = 0; first < row_count; first += KERNELS_LANES) {
+        size_t count = row_count - first < KERNELS_LANES ? row_count - first : KERNELS_LANES;
+        float *out = probabilities + first * classes, factor[KERNELS_LANES];
+        for (size_t r = 0; r < count; r++) {
+            out[labels[first + r] * KERNELS_LANES + r] -= 1;
+            factor[r] = weights != NULL ? scale * weights[first + r] : scale;
+        }
+        for (size_t c = 0; c < classes; c++) {
+            for (size_t r = count; r < KERNELS_LANES; r++)
+                out[c * KERNELS_LANES + r] = 0;
+            for (size_t r = 0; r < count; r++)
+                out[c * KERNELS_LANES + r] *= factor[r];
+        }
+    }
+}
+
+static void KERNEL(row_sum)(size_t row_count, size_t classes, const float *error, float *sums, bool add) {
+    for (size_t c = 0; c < classes; c += VL) {
+        vec sum[VL] = {{0}};
+        for (size_t first = 0; first < row_count; first += KERNELS_LANES)
+            for (size_t i = 0; i < VL && c + i < classes; i++)
+                for (size_t v = 0; v < NV; v++)
+                    sum[i] += ((const vec *)(error + first * classes + (c + i) * KERNELS_LANES))[v];
+        LANES(PLUS, sum, VL)
+        if (add)
+            sum[0] += *(const vec *)(sums + c);
+        *(vec *)(sums + c) = sum[0];
+    }
 }
 
 static void KERNEL(adam)(const struct kernels_adam *step, size_t count, const float *gradient, float *weights,
@@ -505,8 +566,9 @@ const struct kernels KERNEL(kernels_table) = {
     .isa = ISA,
     .forward = KERNEL(forward),
     .gradient = KERNEL(gradient),
-    .column_sum = KERNEL(column_sum),
     .softmax = KERNEL(softmax),
+    .error = KERNEL(error),
+    .row_sum = KERNEL(row_sum),
     .adam = KERNEL(adam),
     .sgd = KERNEL(sgd),
     .momentum = KERNEL(momentum),

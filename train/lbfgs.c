@@ -30,10 +30,10 @@ struct pass {
     int threads;
     size_t kernel_count, count; /* of the kernel; and of the bias too */
     size_t block_count, share_count;
-    float *kernel, *bias; /* the point in float: [dim][classes]; [columns], KERNELS_NEVER in padding */
+    float *kernel, *bias; /* the point in float: [dim][classes]; [classes] */
     double *slopes;       /* [share][count] */
     float *products;      /* [thread][dim][classes] */
-    float *logits;        /* [thread][2][BLOCK][columns] */
+    float *logits;        /* [thread][2][BLOCK][classes] */
     double losses[SHARES_MAX];
     size_t correct[SHARES_MAX];
     size_t passes;
@@ -58,38 +58,44 @@ static double dot(size_t count, const double *a, const double *b) {
     return sum;
 }
 
+/* Where the kernels keep class c of row r. */
+static size_t lanes_index(size_t classes, size_t r, size_t c) {
+    return (r / KERNELS_LANES * classes + c) * KERNELS_LANES + r % KERNELS_LANES;
+}
+
 /* Rows first..first+count-1: adds their loss, hits and slope to those of a share. */
 static void add_block(struct pass *pass, size_t share, size_t first, size_t count, float *logits,
                       float *products) {
     const struct head *head = pass->head;
-    size_t dim = head->dim, classes = head->classes, columns = head->columns;
-    float *error = logits + BLOCK * columns;
+    size_t dim = head->dim, classes = head->classes;
+    float *error = logits + BLOCK * classes; /* [BLOCK/16][classes][16], the logits too in between */
     const float *x = pass->rows.features + first * pass->rows.stride;
     const uint16_t *labels = pass->rows.labels + first;
     uint16_t predicted[BLOCK];
+    float weights[BLOCK];
     for (size_t r = 0; r < count; r++)
-        memcpy(logits + r * columns, pass->bias, columns * sizeof(float));
+        memcpy(logits + r * classes, pass->bias, classes * sizeof(float));
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)count, (blasint)classes, (blasint)dim, 1,
-                x, (blasint)pass->rows.stride, pass->kernel, (blasint)classes, 1, logits, (blasint)columns);
-    if (pass->weights == NULL)
-        pass->losses[share] +=
-            head->kernels->softmax(logits, 1, 0, count, columns, labels, 1, error, predicted);
+                x, (blasint)pass->rows.stride, pass->kernel, (blasint)classes, 1, logits, (blasint)classes);
+    for (size_t r = 0; r < count; r++)
+        for (size_t c = 0; c < classes; c++)
+            error[lanes_index(classes, r, c)] = logits[r * classes + c];
+    for (size_t r = 0; pass->weights != NULL && r < count; r++)
+        weights[r] = pass->weights[labels[r]];
+    const float *row_weights = pass->weights != NULL ? weights : NULL;
+    pass->losses[share] +=
+        head->kernels->softmax(error, 1, 0, count, classes, labels, row_weights, error, predicted);
+    head->kernels->error(count, classes, labels, row_weights, 1, error);
     double *slope = pass->slopes + share * pass->count;
     for (size_t r = 0; r < count; r++) {
-        float weight = 1;
-        if (pass->weights != NULL) {
-            weight = pass->weights[labels[r]];
-            pass->losses[share] +=
-                (double)weight * head->kernels->softmax(logits + r * columns, 1, 0, 1, columns, &labels[r],
-                                                        weight, error + r * columns, &predicted[r]);
-        }
         pass->correct[share] += predicted[r] == labels[r];
-        error[r * columns + labels[r]] -= weight;
-        for (size_t c = 0; c < classes; c++)
-            slope[pass->kernel_count + c] += (double)error[r * columns + c];
+        for (size_t c = 0; c < classes; c++) {
+            float e = logits[r * classes + c] = error[lanes_index(classes, r, c)];
+            slope[pass->kernel_count + c] += (double)e;
+        }
     }
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)dim, (blasint)classes, (blasint)count, 1, x,
-                (blasint)pass->rows.stride, error, (blasint)columns, 0, products, (blasint)classes);
+                (blasint)pass->rows.stride, logits, (blasint)classes, 0, products, (blasint)classes);
     for (size_t i = 0; i < pass->kernel_count; i++)
         slope[i] += (double)products[i];
 }
@@ -97,19 +103,19 @@ static void add_block(struct pass *pass, size_t share, size_t first, size_t coun
 /* Value, slope and accuracy at a point. STATUS_INTERRUPTED after a signal. */
 static enum status evaluate(struct pass *pass, const double *point, double *slope, double *value_ret,
                             double *accuracy_ret) {
-    size_t classes = pass->head->classes, columns = pass->head->columns, count = pass->count;
+    size_t classes = pass->head->classes, count = pass->count;
     double n = (double)pass->rows.count;
     for (size_t i = 0; i < pass->kernel_count; i++)
         pass->kernel[i] = (float)point[i];
     for (size_t c = 0; c < classes; c++)
         pass->bias[c] = (float)point[pass->kernel_count + c];
     pass->passes++;
-#pragma omp parallel num_threads(pass->threads) default(none) firstprivate(pass, columns, count, slope, n)
+#pragma omp parallel num_threads(pass->threads) default(none) firstprivate(pass, classes, count, slope, n)
     {
         size_t thread = (size_t)omp_get_thread_num();
         float *products =
             pass->products + thread * mem_round_up(pass->kernel_count * sizeof(float)) / sizeof(float);
-        float *logits = pass->logits + thread * 2 * BLOCK * columns;
+        float *logits = pass->logits + thread * 2 * BLOCK * classes;
 #pragma omp for schedule(dynamic)
         for (size_t share = 0; share < pass->share_count; share++) {
             pass->losses[share] = 0;
@@ -245,10 +251,10 @@ static enum status descent_create(struct descent *descent, int threads) {
     pass->threads = threads < (int)pass->share_count ? threads : (int)pass->share_count;
     size_t workers = (size_t)pass->threads;
     pass->kernel = mem_alloc(pass->kernel_count, sizeof(float));
-    pass->bias = mem_alloc(head->columns, sizeof(float));
+    pass->bias = mem_alloc(head->classes, sizeof(float));
     pass->slopes = mem_alloc(pass->share_count, pass->count * sizeof(double));
     pass->products = mem_alloc(workers, mem_round_up(pass->kernel_count * sizeof(float)));
-    pass->logits = mem_alloc(workers * 2 * BLOCK * head->columns, sizeof(float));
+    pass->logits = mem_alloc(workers * 2 * BLOCK * head->classes, sizeof(float));
     double **vectors[] = {&descent->point, &descent->slope, &descent->next, &descent->next_slope,
                           &descent->direction};
     bool complete = pass->kernel && pass->bias && pass->slopes && pass->products && pass->logits;
@@ -263,7 +269,7 @@ static enum status descent_create(struct descent *descent, int threads) {
         return status_set_no_memory((pass->share_count + 5 + 2 * MEMORY) * pass->count * sizeof(double), "L-"
                                                                                                          "BFG"
                                                                                                          "S");
-    memcpy(pass->bias, head->bias, head->columns * sizeof(float));
+    memcpy(pass->bias, head->bias, head->classes * sizeof(float));
     memset(descent->point, 0, pass->count * sizeof(double));
     return STATUS_OK;
 }

@@ -3,6 +3,8 @@
 #include "common/interrupt.h"
 #include "common/mem.h"
 
+#include <string.h>
+
 enum status learner_create(struct learner *learner_ret, struct head *head, const struct optim_settings *optim,
                            size_t patience) {
     struct learner learner = {.head = head};
@@ -18,9 +20,10 @@ enum status learner_create(struct learner *learner_ret, struct head *head, const
         if (learner.gradient == NULL || learner.bias_gradient == NULL)
             status = status_set_no_memory(weights * sizeof(float), "gradients");
     }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        memset(learner.gradient, 0, weights * sizeof(float));
         *learner_ret = learner;
-    else
+    } else
         learner_free(&learner);
     return status;
 }
@@ -40,14 +43,14 @@ void learner_set_rate(struct learner *learner, double rate) {
 
 /* The rows of a block. */
 struct block {
-    size_t first, count; /* in the order */
-    size_t batch_count;  /* rows of its batch */
-    bool opens, closes;  /* it is the first, the last block of its batch */
-    const float *rows[HEAD_BLOCK_MAX];
+    size_t first, count;                                   /* in the order */
+    size_t batch_count;                                    /* rows of its batch */
+    bool opens, closes;                                    /* it is the first, the last block of its batch */
+    const float *rows[HEAD_BLOCK_MAX + KERNELS_AHEAD + 1]; /* and those that come then */
 };
 
-/* The block that begins at `first` of the order; false at the end. rows[] is filled to the end with repeats,
- * so that a longer block before it can prefetch it. */
+/* The block that begins at `first` of the order; false at the end. rows[] goes on with repeats, so that a
+ * longer block before it can prefetch it. */
 static bool block_at(const struct learner_work *work, size_t block_rows, size_t first, struct block *block) {
     const struct shuffle_part *part = work->part;
     size_t batch = work->batch_size;
@@ -63,110 +66,147 @@ static bool block_at(const struct learner_work *work, size_t block_rows, size_t 
     block->closes = first + block->count == batch_end;
     for (size_t r = 0; r < block->count; r++)
         block->rows[r] = part->rows.features + part->order[first + r] * part->rows.stride;
-    for (size_t r = block->count; r < block_rows && r < batch; r++)
+    for (size_t r = block->count; (r < block_rows && r < batch) || r <= KERNELS_AHEAD; r++)
         block->rows[r] = block->rows[block->count - 1];
     return true;
 }
 
-/* error[r][c] = (p[r][c] - (c == label of r)) / batch_count, the slope of the mean cross entropy by the
- * logits. Every thread computes it for itself: that is cheaper than to wait for another. */
-static void block_error(struct learner *learner, const struct learner_work *work, const struct block *block,
-                        const float *parts, int turn, bool counts, float *error) {
+/* error = (p - (c == label)) / batch_count of rows first..first+count-1, the slope of the mean cross entropy
+ * by the logits. Every thread computes it for itself: that is cheaper than to wait for another. */
+static void chunk_error(struct learner *learner, const struct learner_work *work, const struct block *block,
+                        size_t first, size_t count, const float *parts, bool counts, float *error) {
     const struct head *head = learner->head;
-    uint16_t labels[HEAD_BLOCK_MAX], predicted[HEAD_BLOCK_MAX];
-    for (size_t r = 0; r < block->count; r++)
-        labels[r] = work->part->rows.labels[work->part->order[block->first + r]];
-    float scale = 1.0f / (float)block->batch_count;
-    size_t part_stride = head->block_rows * head->columns;
-    double loss = 0;
-    if (work->class_weights == NULL) {
-        loss = head->kernels->softmax(parts, head->piece_count, part_stride, block->count, head->columns,
-                                      labels, scale, error, predicted);
-        for (size_t r = 0; r < block->count; r++)
-            error[r * head->columns + labels[r]] -= scale;
-    } else {
-        for (size_t r = 0; r < block->count; r++) {
-            size_t at = r * head->columns;
-            float weight = work->class_weights[labels[r]];
-            loss += (double)weight * head->kernels->softmax(parts + at, head->piece_count, part_stride, 1,
-                                                            head->columns, &labels[r], scale * weight,
-                                                            error + at, &predicted[r]);
-            error[at + labels[r]] -= scale * weight;
-        }
-    }
+    uint16_t labels[HEAD_CHUNK], predicted[HEAD_CHUNK];
+    float weights[HEAD_CHUNK];
+    for (size_t r = 0; r < count; r++)
+        labels[r] = work->part->rows.labels[work->part->order[block->first + first + r]];
+    for (size_t r = 0; work->class_weights != NULL && r < count; r++)
+        weights[r] = work->class_weights[labels[r]];
+    const float *row_weights = work->class_weights != NULL ? weights : NULL;
+    double loss = head->kernels->softmax(parts + first * head->classes, head->piece_count,
+                                         head->block_rows * head->classes, count, head->classes,
+                                         counts ? labels : NULL, row_weights, error, predicted);
+    head->kernels->error(count, head->classes, labels, row_weights, 1.0f / (float)block->batch_count, error);
     if (!counts)
         return;
-    double l2 = learner->kernel_optim.settings.l2;
     learner->loss += loss;
-    for (size_t r = 0; r < block->count; r++)
+    for (size_t r = 0; r < count; r++)
         learner->correct += predicted[r] == labels[r];
-    if (block->opens && l2 > 0) {
-        double squares = 0;
-        for (size_t piece = 0; piece < head->piece_count; piece++)
-            squares += learner->penalty[turn][piece];
-        learner->loss += l2 * squares * (double)block->batch_count;
-    }
 }
 
-/* Steps the weights of pieces piece..end-1, and the bias with piece 0. */
+/* Adds the L2 penalty of a batch to the loss. */
+static void add_penalty(struct learner *learner, const struct block *block, int turn) {
+    double squares = 0;
+    for (size_t piece = 0; piece < learner->head->piece_count; piece++)
+        squares += learner->penalty[turn][piece];
+    learner->loss += learner->kernel_optim.settings.l2 * squares * (double)block->batch_count;
+}
+
+/* Steps the weights of pieces piece..end-1, and the bias with the last piece. */
 static void update(struct learner *learner, size_t step, size_t piece, size_t end) {
     struct head *head = learner->head;
     size_t offset = head_piece_offset(head, piece);
     optim_step(&learner->kernel_optim, head->kernels, step, offset, head_piece_offset(head, end) - offset,
                true, learner->gradient, head->kernel);
-    if (piece == 0)
+    if (end == head->piece_count)
         optim_step(&learner->bias_optim, head->kernels, step, 0, head->columns, false, learner->bias_gradient,
                    head->bias);
 }
 
-/* One thread's share of one learner's block; false when a signal came. `next` are rows to prefetch, or NULL.
- */
-static bool learn_block(struct learner_crew *crew, size_t thread, struct learner *learner,
-                        const struct learner_work *work, const struct block *block, const float *const *next,
-                        size_t step, int turn, float *error) {
+/* One thread on its way through the work. */
+struct walk {
+    struct learner_crew *crew;
+    const struct learner_work *work;
+    size_t thread, step;
+    int turn;
+    unsigned chunks;                /* advanced by each thread before this block */
+    unsigned seen[HEAD_PIECES_MAX]; /* of each thread's count */
+    float *error;
+};
+
+static size_t chunk_rows(const struct block *block, size_t first) {
+    return block->count - first < HEAD_CHUNK ? block->count - first : HEAD_CHUNK;
+}
+
+/* Writes the partial logits of the thread's pieces, chunk by chunk. */
+static void forward_block(const struct walk *walk, struct learner *learner, const struct block *block,
+                          bool fetch, size_t piece_begin, size_t piece_end) {
+    struct learner_crew *crew = walk->crew;
     const struct head *head = learner->head;
-    size_t piece_begin = head->piece_count * thread / crew->thread_count;
-    size_t piece_end = head->piece_count * (thread + 1) / crew->thread_count;
-    size_t part_stride = head->block_rows * head->columns;
-    float *parts = crew->parts[turn];
-    for (size_t piece = piece_begin; piece < piece_end; piece++) {
-        head_forward_piece(head, piece, block->rows, next, block->count, parts + piece * part_stride);
-        if (block->opens && learner->kernel_optim.settings.l2 > 0)
-            learner->penalty[turn][piece] = head_square_sum_piece(head, piece);
-    }
-    if (thread == 0)
-        crew->stop[turn] = interrupt_signal();
-    if (crew->thread_count > 1)
-        barrier_wait(&crew->barrier, (unsigned)crew->thread_count);
-    if (crew->stop[turn])
-        return false;
-    block_error(learner, work, block, parts, turn, thread == 0, error);
     for (size_t piece = piece_begin; piece < piece_end; piece++)
-        head_gradient_piece(head, piece, block->rows, next, block->count, error, learner->gradient,
-                            !block->opens);
-    if (piece_begin == 0 && piece_end > 0)
-        head->kernels->column_sum(block->count, head->columns, error, learner->bias_gradient, !block->opens);
+        if (block->opens && learner->kernel_optim.settings.l2 > 0)
+            learner->penalty[walk->turn][piece] = head_square_sum_piece(head, piece);
+    if (walk->thread == 0 && interrupt_signal())
+        crew->stop[walk->turn] = true;
+    for (size_t first = 0; first < block->count; first += HEAD_CHUNK) {
+        size_t count = chunk_rows(block, first);
+        for (size_t piece = piece_begin; piece < piece_end; piece++)
+            head_forward_piece(head, piece, block->rows + first,
+                               fetch ? KERNELS_FETCH_EVEN : KERNELS_FETCH_NONE, count,
+                               crew->parts[walk->turn] + (piece * head->block_rows + first) * head->classes);
+        if (crew->thread_count > 1)
+            eventcount_advance(&crew->chunks[walk->thread]);
+    }
+}
+
+/* Waits for the other threads' parts of a block up to its chunk `chunk`. */
+static void await_chunk(struct walk *walk, size_t chunk) {
+    struct learner_crew *crew = walk->crew;
+    unsigned target = walk->chunks + (unsigned)chunk + 1;
+    for (size_t t = 0; t < crew->thread_count; t++)
+        if (t != walk->thread && !eventcount_reached(walk->seen[t], target))
+            walk->seen[t] = eventcount_await(&crew->chunks[t], target);
+}
+
+/* One thread's share of one learner's block; false when a signal came. Whether to fetch the block's rows, and
+ * half of the next ones (NULL: no). */
+static bool learn_block(struct walk *walk, struct learner *learner, const struct block *block, bool fetch,
+                        const float *const *next) {
+    struct learner_crew *crew = walk->crew;
+    const struct head *head = learner->head;
+    size_t piece_begin = head->piece_count * walk->thread / crew->thread_count;
+    size_t piece_end = head->piece_count * (walk->thread + 1) / crew->thread_count;
+    forward_block(walk, learner, block, fetch, piece_begin, piece_end);
+    for (size_t first = 0; first < block->count; first += HEAD_CHUNK) {
+        size_t count = chunk_rows(block, first);
+        float *error = walk->error + first * head->classes;
+        await_chunk(walk, first / HEAD_CHUNK);
+        chunk_error(learner, walk->work, block, first, count, crew->parts[walk->turn], walk->thread == 0,
+                    error);
+        bool add = !block->opens || first > 0;
+        for (size_t piece = piece_begin; piece < piece_end; piece++)
+            head_gradient_piece(head, piece, block->rows + first, next != NULL ? next + first : NULL, count,
+                                error, learner->gradient, add);
+        if (piece_end == head->piece_count)
+            head->kernels->row_sum(count, head->classes, error, learner->bias_gradient, add);
+    }
+    if (crew->stop[walk->turn])
+        return false;
+    if (walk->thread == 0 && block->opens && learner->kernel_optim.settings.l2 > 0)
+        add_penalty(learner, block, walk->turn);
     if (block->closes && piece_begin < piece_end)
-        update(learner, step, piece_begin, piece_end);
+        update(learner, walk->step, piece_begin, piece_end);
     return true;
 }
 
 bool learner_crew_run(struct learner_crew *crew, size_t thread, const struct learner_work *work,
                       float *error) {
-    size_t block_rows = crew->learners[0]->head->block_rows, step = work->step + 1;
+    size_t block_rows = crew->learners[0]->head->block_rows;
+    struct walk walk = {.crew = crew, .work = work, .thread = thread, .step = work->step + 1, .error = error};
     struct block blocks[2];
-    int turn = 0;
     bool more = block_at(work, block_rows, 0, &blocks[0]);
     for (int at = 0; more; at ^= 1) {
         struct block *block = &blocks[at], *next = &blocks[!at];
         more = block_at(work, block_rows, block->first + block->count, next);
-        for (size_t l = 0; l < crew->learner_count; l++, turn ^= 1) {
+        for (size_t r = 0; r <= KERNELS_AHEAD; r++)
+            block->rows[block->count + r] = more ? next->rows[r] : block->rows[block->count - 1];
+        for (size_t l = 0; l < crew->learner_count; l++, walk.turn ^= 1) {
             bool last = l + 1 == crew->learner_count;
-            if (!learn_block(crew, thread, crew->learners[l], work, block, more && last ? next->rows : NULL,
-                             step, turn, error))
+            if (!learn_block(&walk, crew->learners[l], block, l == 0, more && last ? next->rows : NULL))
                 return false;
+            walk.chunks += (unsigned)((block->count - 1) / HEAD_CHUNK + 1);
         }
-        step += block->closes;
+        walk.step += block->closes;
     }
     return true;
 }

@@ -8,7 +8,7 @@
 #define TRAIN_LEARNER_H
 
 #include "common/status.h"
-#include "train/barrier.h"
+#include "train/eventcount.h"
 #include "train/head.h"
 #include "train/optim.h"
 #include "train/patience.h"
@@ -19,12 +19,13 @@ struct learner {
     struct head *head; /* borrowed */
     struct optim kernel_optim, bias_optim;
     struct patience patience;
-    bool over;                          /* it diverged or stopped early, and takes part no more */
-    float *gradient;                    /* like the kernel */
-    float *bias_gradient;               /* [column] */
-    double penalty[2][HEAD_PIECES_MAX]; /* [turn][piece]: sums of squares of the kernel */
-    double loss;                        /* of the epoch so far, summed over rows, the penalty included */
+    bool over;            /* it diverged or stopped early, and takes part no more */
+    float *gradient;      /* like the kernel */
+    float *bias_gradient; /* [column] */
+    /* Written with each batch, so on lines of their own: what is above stays in all threads' caches. */
+    _Alignas(64) double loss; /* of the epoch so far, summed over rows, the penalty included */
     size_t correct;
+    _Alignas(64) double penalty[2][HEAD_PIECES_MAX]; /* [turn][piece]: sums of squares of the kernel */
 };
 
 /* `patience`: of early stopping, in epochs; 0: none. STATUS_NO_MEMORY. Freed with learner_free(). */
@@ -35,15 +36,16 @@ void learner_free(struct learner *learner);
 /* Sets the rate of the steps from now on. */
 void learner_set_rate(struct learner *learner, double rate);
 
-/* Some learners of heads of one shape, and the threads that take them on. `turn` alternates from step to
- * step: a thread may write the parts of the next step while another still reads those of this one, so that
- * one barrier per step is enough. */
+/* Some learners of heads of one shape, and the threads that take them on. Threads wait for each other's
+ * partial logits alone, chunk by chunk of a block's rows, so that one may be a chunk ahead of another. `turn`
+ * alternates from block to block: a thread may write the parts of the next while another still reads those of
+ * this one. */
 struct learner_crew {
+    struct eventcount chunks[HEAD_PIECES_MAX]; /* [thread]: whose partial logits it has written */
     struct learner *const *learners;
     size_t learner_count, thread_count;
-    float *parts[2]; /* [turn][piece][block row][column], made ready with head_clear_parts() */
-    int stop[2];     /* [turn]: a signal came */
-    struct barrier barrier;
+    float *parts[2]; /* [turn], head_parts() */
+    bool stop[2];    /* [turn]: a signal came; written then alone */
 };
 
 /* What a crew goes through: a part of an epoch, in batches. */
@@ -55,7 +57,7 @@ struct learner_work {
 };
 
 /* Takes the crew's learners through the work; called by each of its threads, thread = 0, 1, ... with its own
- * error[block_rows][C']. Adds to loss and correct. False when a signal came. */
+ * error[block_rows/16][C][16]. Adds to loss and correct. False when a signal came. */
 bool learner_crew_run(struct learner_crew *crew, size_t thread, const struct learner_work *work,
                       float *error);
 

@@ -56,6 +56,9 @@ void shuffle_free(struct shuffle *shuffle) {
 }
 
 void shuffle_begin(struct shuffle *shuffle, size_t epoch) {
+    if (shuffle->epoch == epoch && shuffle->next == 0)
+        return;
+    shuffle->epoch = epoch;
     rng_init(&shuffle->rng, shuffle->seed, epoch);
     shuffle->next = shuffle->left = shuffle->used = 0;
     if (shuffle->rows.features == NULL)

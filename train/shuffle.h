@@ -27,6 +27,7 @@ struct shuffle {
     float *features, *spare; /* [part_rows][stride], [batch][stride] */
     uint16_t *labels, *spare_labels;
     /* this epoch */
+    size_t epoch; /* 0: none */
     struct rng rng;
     size_t next; /* row in memory, or block, that comes next */
     size_t left; /* rows of the last part that did not fill a batch */
@@ -47,7 +48,7 @@ enum status shuffle_create(struct shuffle *shuffle_ret, struct data_rows rows, s
                            size_t nbytes);
 void shuffle_free(struct shuffle *shuffle);
 
-/* Begins an epoch, from 1. */
+/* Begins an epoch, from 1; one that has just begun stays as it is. */
 void shuffle_begin(struct shuffle *shuffle, size_t epoch);
 
 /* The next part of the epoch. What data_window() says. */

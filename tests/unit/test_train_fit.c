@@ -8,8 +8,8 @@
 #include "common/interrupt.h"
 #include "common/mem.h"
 #include "common/rng.h"
-#include "train/barrier.h"
 #include "train/evaluate.h"
+#include "train/eventcount.h"
 #include "train/fit.h"
 
 static const struct kernels *kernels;
@@ -329,25 +329,31 @@ static void test_no_memory(void **state) {
     data_unload(&data);
 }
 
-/* Many threads, few processors: each phase must be whole before the next begins. */
-static void test_barrier(void **state) {
+/* Many threads, few processors: each must find what the others wrote before they advanced, also when the
+ * counts wrap round. */
+static void test_eventcount(void **state) {
     (void)state;
     enum { THREADS = 5, TURNS = 20000 };
-    static struct barrier barrier;
-    static size_t counts[THREADS];
+    static struct eventcount eventcounts[THREADS];
+    static size_t written[2][THREADS];
+    const unsigned start = (unsigned)-TURNS / 2;
     size_t wrong = 0;
+    for (size_t i = 0; i < THREADS; i++)
+        eventcounts[i].count = start;
 #pragma omp parallel num_threads(THREADS) reduction(+ : wrong)
     {
         size_t self = (size_t)omp_get_thread_num(), team = (size_t)omp_get_num_threads();
         for (size_t turn = 1; turn <= TURNS; turn++) {
-            counts[self] = turn;
-            barrier_wait(&barrier, (unsigned)team);
-            for (size_t i = 0; i < team; i++)
-                wrong += counts[i] != turn;
-            barrier_wait(&barrier, (unsigned)team);
+            written[turn % 2][self] = turn;
+            eventcount_advance(&eventcounts[self]);
+            for (size_t i = 0; i < team; i++) {
+                unsigned count = eventcount_await(&eventcounts[i], start + (unsigned)turn);
+                wrong += written[turn % 2][i] != turn || !eventcount_reached(count, start + (unsigned)turn);
+            }
         }
     }
     assert_int_equal(wrong, 0);
+    assert_true(eventcount_reached(2, (unsigned)-3) && !eventcount_reached((unsigned)-3, 2));
 }
 
 static enum status interrupt_at_2(void *context, size_t which, const struct fit_epoch *epoch) {
@@ -416,7 +422,7 @@ int main(void) {
         cmocka_unit_test(test_seed_matters), cmocka_unit_test(test_predictions),
         cmocka_unit_test(test_confusion),    cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_balance),      cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_barrier),      cmocka_unit_test(test_listener_ends_the_fit),
+        cmocka_unit_test(test_eventcount),   cmocka_unit_test(test_listener_ends_the_fit),
         cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ static void test_initial_weights(void **state) {
     for (size_t c = 0; c < 10; c++)
         assert_true(bias[c] == 0);
     for (size_t c = 10; c < 16; c++)
-        assert_true(head.bias[c] == KERNELS_NEVER);
+        assert_true(head.bias[c] == 0);
     head_free(&head);
 }
 
@@ -73,7 +73,8 @@ static void test_pieces(void **state) {
         assert_int_equal(head_piece_first(&head, head.piece_count), (dims[i] + 15) / 16 * 16);
         for (size_t p = 0; p < head.piece_count; p++)
             assert_true(head_piece_first(&head, p) < head_piece_first(&head, p + 1));
-        assert_in_range(head.block_rows, 8, HEAD_BLOCK_MAX);
+        assert_in_range(head.block_rows, 16, HEAD_BLOCK_MAX);
+        assert_int_equal(head.block_rows % 16, 0);
         head_free(&head);
     }
     struct head head;
