@@ -201,6 +201,18 @@ static inline __attribute__((always_inline)) void put_columns(const vec row[KERN
     }
 }
 
+/* Fetches lines that are to be written: another thread may have read what stands there, and to own such a
+ * line takes as long as to get it. */
+static inline __attribute__((always_inline)) void own_lines(float *line, int k) {
+    UNROLL
+    for (int i = 0; i < k; i++)
+        __builtin_prefetch(line + i * KERNELS_LANES, 1, 3);
+}
+
+/* Processors drop prefetches while too many others are under way, so each line is asked for once more, so
+ * many rows before it is needed; where it is there, that costs nothing. Even. */
+enum { AGAIN = 6 };
+
 /* Two rows by K classes at a time; K is a constant where this is expanded. The lines of a row are taken from
  * both ends inwards: where a processor sees them in order, it goes on to fetch what lies behind the row,
  * which keeps it from what is needed. */
@@ -214,15 +226,12 @@ forward_block(const float *const rows[], enum kernels_fetch fetch, size_t row_co
     for (size_t r = 0; r < row_count; r += 2) {
         size_t other = r + 1 < row_count ? r + 1 : r;
         const float *row0 = rows[r] + first, *row1 = rows[other] + first;
-        const float *fetch0 = fetch != KERNELS_FETCH_NONE ? rows[r + KERNELS_AHEAD] + first : NULL;
-        const float *fetch1 = fetch == KERNELS_FETCH_ALL ? rows[r + 1 + KERNELS_AHEAD] + first : NULL;
+        const float *ahead[4] = {0};
+        for (size_t i = 0; i < 4 && fetch != KERNELS_FETCH_NONE; i++)
+            ahead[i] = rows[r + (i < 2 ? KERNELS_AHEAD : AGAIN) + i % 2] + first;
         float *put = out + r / KERNELS_LANES * classes * KERNELS_LANES;
-        if (r % KERNELS_LANES ==
-            0) { /* another thread may have read what stands there: that takes as long to own as to get */
-            UNROLL
-            for (int c = 0; c < k; c++)
-                __builtin_prefetch(put + c * KERNELS_LANES, 1, 3);
-        }
+        if (r % KERNELS_LANES == 0)
+            own_lines(put, k);
         vec sum0[KERNELS_BLOCK], sum1[KERNELS_BLOCK];
         UNROLL
         for (int i = 0; i < k; i++)
@@ -231,10 +240,13 @@ forward_block(const float *const rows[], enum kernels_fetch fetch, size_t row_co
             size_t d = (i % 2 ? i / 2 : lines - 1 - i / 2) * KERNELS_LANES;
             const vec *x0 = (const vec *)(row0 + d), *x1 = (const vec *)(row1 + d);
             const vec *w = (const vec *)(weights + d * classes);
-            if (fetch0 != NULL)
-                __builtin_prefetch(fetch0 + d, 0, 3);
-            if (fetch1 != NULL)
-                __builtin_prefetch(fetch1 + d, 0, 3);
+            if (fetch != KERNELS_FETCH_NONE) {
+                __builtin_prefetch(ahead[0] + d, 0, 3);
+                if (fetch == KERNELS_FETCH_ALL)
+                    __builtin_prefetch(ahead[1] + d, 0, 3);
+                __builtin_prefetch(ahead[2] + d, 0, 3);
+                __builtin_prefetch(ahead[3] + d, 0, 3);
+            }
             UNROLL
             for (int v = 0; v < NV; v++) {
                 UNROLL
@@ -475,17 +487,20 @@ static void KERNEL(error)(size_t row_count, size_t classes, const uint16_t *labe
                           float scale, float *probabilities) {
     for (size_t first = 0; first < row_count; first += KERNELS_LANES) {
         size_t count = row_count - first < KERNELS_LANES ? row_count - first : KERNELS_LANES;
-        float *out = probabilities + first * classes, factor[KERNELS_LANES];
+        float *out = probabilities + first * classes;
+        _Alignas(64) float factor[KERNELS_LANES] = {0};
+        _Alignas(64) int32_t label[KERNELS_LANES] = {0};
         for (size_t r = 0; r < count; r++) {
-            out[labels[first + r] * KERNELS_LANES + r] -= 1;
+            label[r] = labels[first + r];
             factor[r] = weights != NULL ? scale * weights[first + r] : scale;
         }
-        for (size_t c = 0; c < classes; c++) {
-            for (size_t r = count; r < KERNELS_LANES; r++)
-                out[c * KERNELS_LANES + r] = 0;
-            for (size_t r = 0; r < count; r++)
-                out[c * KERNELS_LANES + r] *= factor[r];
+        for (size_t i = 0; i < classes * NV; i++) {
+            ivec own = ((const ivec *)label)[i % NV] == (int32_t)(i / NV); /* -1 where it is the label */
+            vec *at = (vec *)out + i;
+            *at = (*at + __builtin_convertvector(own, vec)) * ((const vec *)factor)[i % NV];
         }
+        for (size_t c = 0; c < classes && count < KERNELS_LANES; c++)
+            memset(out + c * KERNELS_LANES + count, 0, (KERNELS_LANES - count) * sizeof(float));
     }
 }
 

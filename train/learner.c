@@ -130,7 +130,7 @@ static size_t chunk_rows(const struct block *block, size_t first) {
 
 /* Writes the partial logits of the thread's pieces, chunk by chunk. */
 static void forward_block(const struct walk *walk, struct learner *learner, const struct block *block,
-                          bool fetch, size_t piece_begin, size_t piece_end) {
+                          enum kernels_fetch fetch, size_t piece_begin, size_t piece_end) {
     struct learner_crew *crew = walk->crew;
     const struct head *head = learner->head;
     for (size_t piece = piece_begin; piece < piece_end; piece++)
@@ -141,8 +141,7 @@ static void forward_block(const struct walk *walk, struct learner *learner, cons
     for (size_t first = 0; first < block->count; first += HEAD_CHUNK) {
         size_t count = chunk_rows(block, first);
         for (size_t piece = piece_begin; piece < piece_end; piece++)
-            head_forward_piece(head, piece, block->rows + first,
-                               fetch ? KERNELS_FETCH_EVEN : KERNELS_FETCH_NONE, count,
+            head_forward_piece(head, piece, block->rows + first, fetch, count,
                                crew->parts[walk->turn] + (piece * head->block_rows + first) * head->classes);
         if (crew->thread_count > 1)
             eventcount_advance(&crew->chunks[walk->thread]);
@@ -160,8 +159,8 @@ static void await_chunk(struct walk *walk, size_t chunk) {
 
 /* One thread's share of one learner's block; false when a signal came. Whether to fetch the block's rows, and
  * half of the next ones (NULL: no). */
-static bool learn_block(struct walk *walk, struct learner *learner, const struct block *block, bool fetch,
-                        const float *const *next) {
+static bool learn_block(struct walk *walk, struct learner *learner, const struct block *block,
+                        enum kernels_fetch fetch, const float *const *next) {
     struct learner_crew *crew = walk->crew;
     const struct head *head = learner->head;
     size_t piece_begin = head->piece_count * walk->thread / crew->thread_count;
@@ -202,7 +201,10 @@ bool learner_crew_run(struct learner_crew *crew, size_t thread, const struct lea
             block->rows[block->count + r] = more ? next->rows[r] : block->rows[block->count - 1];
         for (size_t l = 0; l < crew->learner_count; l++, walk.turn ^= 1) {
             bool last = l + 1 == crew->learner_count;
-            if (!learn_block(&walk, crew->learners[l], block, l == 0, more && last ? next->rows : NULL))
+            enum kernels_fetch fetch = l > 0               ? KERNELS_FETCH_NONE
+                                       : block->first == 0 ? KERNELS_FETCH_ALL
+                                                           : KERNELS_FETCH_EVEN;
+            if (!learn_block(&walk, crew->learners[l], block, fetch, more && last ? next->rows : NULL))
                 return false;
             walk.chunks += (unsigned)((block->count - 1) / HEAD_CHUNK + 1);
         }
