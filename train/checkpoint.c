@@ -10,39 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTINGS_NBYTES = 1 << 15, COLUMNS = 7, ARRAYS = 8 };
+enum { SETTINGS_NBYTES = 1 << 15, VERSION = 2, COLUMNS = 7, FIELDS_MAX = 16 };
 
 static const char format_name[] = "vggcache-checkpoint";
 
-/* One array of a head's state; those that the fit does not need are NULL. */
-struct array {
-    const char *name;
-    float *values;
-    size_t count;
-};
+/* ---- groups: a history and what stands beside it ---- */
 
-static void arrays_of(const struct learner *learner, struct array arrays[ARRAYS]) {
-    const struct head *head = learner->head;
-    size_t weights = head_weights(head), columns = head->columns;
-    const struct array all[ARRAYS] = {
-        {"kernel", head->kernel, weights},
-        {"bias", head->bias, columns},
-        {"kernel_moment_1", learner->kernel_optim.slots[0], weights},
-        {"kernel_moment_2", learner->kernel_optim.slots[1], weights},
-        {"bias_moment_1", learner->bias_optim.slots[0], columns},
-        {"bias_moment_2", learner->bias_optim.slots[1], columns},
-        {"best_kernel", learner->patience.kernel, weights},
-        {"best_bias", learner->patience.bias, columns},
-    };
-    memcpy(arrays, all, sizeof all);
-}
+static const size_t field_nbytes[] = {[CHECKPOINT_WHOLE] = sizeof(uint64_t),
+                                      [CHECKPOINT_REAL] = sizeof(double),
+                                      [CHECKPOINT_FLOATS] = sizeof(float),
+                                      [CHECKPOINT_DOUBLES] = sizeof(double)};
 
-/* Over all arrays, so that damage on the disk is noticed. */
-static uint32_t arrays_crc(const struct array arrays[ARRAYS]) {
-    uint32_t crc = 0;
-    for (size_t i = 0; i < ARRAYS; i++)
-        if (arrays[i].values != NULL)
-            crc = digest_crc32c(crc, arrays[i].values, arrays[i].count * sizeof(float));
+/* Over the history and all fields, so that damage on the disk is noticed. */
+static uint32_t group_crc(const double *history, size_t rows, const struct checkpoint_field fields[],
+                          size_t count) {
+    uint32_t crc = digest_crc32c(0, history, rows * COLUMNS * sizeof *history);
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].at != NULL)
+            crc = digest_crc32c(crc, fields[i].at, fields[i].count * field_nbytes[fields[i].type]);
     return crc;
 }
 
@@ -52,71 +37,40 @@ static void to_columns(const struct fit_epoch *epoch, double columns[COLUMNS]) {
     memcpy(columns, all, sizeof all);
 }
 
-/* The epochs of a head's history, with that in which it diverged. */
-static size_t history_rows(const struct fit_head *head) {
-    return head->diverged > 0 ? head->diverged : head->done;
+static enum status write_field(hid_t group, const struct checkpoint_field *field) {
+    const hsize_t count = field->count;
+    switch (field->type) {
+    case CHECKPOINT_WHOLE:
+        return h5_write_whole(group, field->name, *(const uint64_t *)field->at);
+    case CHECKPOINT_REAL:
+        return h5_write_real(group, field->name, *(const double *)field->at);
+    case CHECKPOINT_FLOATS:
+        return h5_write_dataset(group, field->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count, field->at);
+    default:
+        return h5_write_dataset(group, field->name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, &count, field->at);
+    }
 }
 
-static enum status write_head(hid_t file, size_t index, const struct fit_head *head,
-                              const struct learner *learner) {
-    char name[32];
+static enum status write_group(hid_t file, const char *name, const struct fit_epoch history[], size_t rows,
+                               const struct checkpoint_field fields[], size_t count) {
     hid_t group = H5I_INVALID_HID;
-    size_t rows = history_rows(head);
     const hsize_t dims[2] = {rows, COLUMNS};
-    struct array arrays[ARRAYS];
-    double *history = mem_alloc(rows, COLUMNS * sizeof *history);
-    if (history == NULL)
-        return status_set_no_memory(rows * COLUMNS * sizeof *history, "the history");
+    double *columns = mem_alloc(rows, COLUMNS * sizeof *columns);
+    if (columns == NULL)
+        return status_set_no_memory(rows * COLUMNS * sizeof *columns, "the history");
     for (size_t i = 0; i < rows; i++)
-        to_columns(&head->history[i], history + i * COLUMNS);
-    snprintf(name, sizeof name, "head_%zu", index);
+        to_columns(&history[i], columns + i * COLUMNS);
     enum status status = h5_create_group(&group, file, name);
     if (status == STATUS_OK)
-        status = h5_write_whole(group, "done", head->done);
+        status = h5_write_dataset(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, columns);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        if (fields[i].at != NULL)
+            status = write_field(group, &fields[i]);
     if (status == STATUS_OK)
-        status = h5_write_whole(group, "diverged", head->diverged);
-    if (status == STATUS_OK)
-        status = h5_write_whole(group, "over", learner->over);
-    if (status == STATUS_OK)
-        status = h5_write_whole(group, "waited", learner->patience.waited);
-    if (status == STATUS_OK)
-        status = h5_write_real(group, "lowest", learner->patience.lowest);
-    if (status == STATUS_OK)
-        status = h5_write_dataset(group, "history", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, dims, history);
-    arrays_of(learner, arrays);
-    if (status == STATUS_OK)
-        status = h5_write_whole(group, "crc32c", arrays_crc(arrays));
-    for (size_t i = 0; i < ARRAYS && status == STATUS_OK; i++) {
-        const hsize_t count = arrays[i].count;
-        if (arrays[i].values != NULL)
-            status = h5_write_dataset(group, arrays[i].name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, &count,
-                                      arrays[i].values);
-    }
+        status = h5_write_whole(group, "crc32c", group_crc(columns, rows, fields, count));
     h5_close(&group);
-    mem_free(history);
+    mem_free(columns);
     return status;
-}
-
-enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, const struct fit_head heads[],
-                             const struct learner learners[], size_t count) {
-    hid_t file = H5I_INVALID_HID;
-    char *partial = output_partial_path(checkpoint->path);
-    if (partial == NULL)
-        return status_set_no_memory(strlen(checkpoint->path), checkpoint->path);
-    enum status status = h5_create(&file, partial);
-    if (status == STATUS_OK)
-        status = h5_write_string(file, "format", format_name);
-    if (status == STATUS_OK)
-        status = h5_write_whole(file, "format_version", 1);
-    if (status == STATUS_OK)
-        status = h5_write_string(file, "settings", checkpoint->settings);
-    if (status == STATUS_OK)
-        status = h5_write_whole(file, "epoch", epoch);
-    if (status == STATUS_OK)
-        status = h5_write_whole(file, "heads", count);
-    for (size_t h = 0; h < count && status == STATUS_OK; h++)
-        status = write_head(file, h, &heads[h], &learners[h]);
-    return h5_finish(status, &file, partial, checkpoint->path);
 }
 
 static enum status read_array(hid_t group, const char *name, hid_t type, int rank, const hsize_t dims[],
@@ -137,64 +91,160 @@ static enum status read_array(hid_t group, const char *name, hid_t type, int ran
     return status;
 }
 
-static enum status read_history(hid_t group, struct fit_head *head) {
-    size_t rows = history_rows(head);
-    const hsize_t dims[2] = {rows, COLUMNS};
-    double *history = mem_alloc(rows, COLUMNS * sizeof *history);
-    if (history == NULL)
-        return status_set_no_memory(rows * COLUMNS * sizeof *history, "the history");
-    enum status status = read_array(group, "history", H5T_NATIVE_DOUBLE, 2, dims, history);
-    for (size_t i = 0; i < rows && status == STATUS_OK; i++) {
-        const double *row = history + i * COLUMNS;
-        head->history[i] = (struct fit_epoch){i + 1, row[1], row[2], row[3], row[4], row[5], row[6]};
+static enum status read_field(hid_t group, const struct checkpoint_field *field) {
+    const hsize_t count = field->count;
+    switch (field->type) {
+    case CHECKPOINT_WHOLE:
+        return h5_read_whole(group, field->name, field->at);
+    case CHECKPOINT_REAL:
+        return h5_read_real(group, field->name, field->at);
+    case CHECKPOINT_FLOATS:
+        return read_array(group, field->name, H5T_NATIVE_FLOAT, 1, &count, field->at);
+    default:
+        return read_array(group, field->name, H5T_NATIVE_DOUBLE, 1, &count, field->at);
     }
-    mem_free(history);
+}
+
+static enum status read_group(hid_t group, struct fit_epoch history[], size_t rows,
+                              const struct checkpoint_field fields[], size_t count) {
+    char where[512];
+    uint64_t crc = 0;
+    const hsize_t dims[2] = {rows, COLUMNS};
+    double *columns = mem_alloc(rows, COLUMNS * sizeof *columns);
+    if (columns == NULL)
+        return status_set_no_memory(rows * COLUMNS * sizeof *columns, "the history");
+    enum status status = read_array(group, "history", H5T_NATIVE_DOUBLE, 2, dims, columns);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        if (fields[i].at != NULL)
+            status = read_field(group, &fields[i]);
+    if (status == STATUS_OK)
+        status = h5_read_whole(group, "crc32c", &crc);
+    if (status == STATUS_OK && crc != group_crc(columns, rows, fields, count))
+        status = status_set(STATUS_CORRUPT, "%s: its numbers are damaged; remove the checkpoint",
+                            h5_name(group, where));
+    for (size_t i = 0; i < rows && status == STATUS_OK; i++) {
+        const double *row = columns + i * COLUMNS;
+        history[i] = (struct fit_epoch){i + 1, row[1], row[2], row[3], row[4], row[5], row[6]};
+    }
+    mem_free(columns);
     return status;
+}
+
+/* ---- heads ---- */
+
+/* The whole numbers of a head's state, as the file has them. */
+struct wholes {
+    uint64_t done, diverged, over, waited;
+};
+
+/* A head's state; arrays that its fit does not need are NULL. Returns the number of fields. */
+static size_t fields_of(struct learner *learner, struct wholes *wholes,
+                        struct checkpoint_field fields[FIELDS_MAX]) {
+    const struct head *head = learner->head;
+    size_t weights = head_weights(head), columns = head->columns;
+    const struct checkpoint_field all[] = {
+        {"done", CHECKPOINT_WHOLE, &wholes->done, 1},
+        {"diverged", CHECKPOINT_WHOLE, &wholes->diverged, 1},
+        {"over", CHECKPOINT_WHOLE, &wholes->over, 1},
+        {"waited", CHECKPOINT_WHOLE, &wholes->waited, 1},
+        {"lowest", CHECKPOINT_REAL, &learner->patience.lowest, 1},
+        {"kernel", CHECKPOINT_FLOATS, head->kernel, weights},
+        {"bias", CHECKPOINT_FLOATS, head->bias, columns},
+        {"kernel_moment_1", CHECKPOINT_FLOATS, learner->kernel_optim.slots[0], weights},
+        {"kernel_moment_2", CHECKPOINT_FLOATS, learner->kernel_optim.slots[1], weights},
+        {"bias_moment_1", CHECKPOINT_FLOATS, learner->bias_optim.slots[0], columns},
+        {"bias_moment_2", CHECKPOINT_FLOATS, learner->bias_optim.slots[1], columns},
+        {"best_kernel", CHECKPOINT_FLOATS, learner->patience.kernel, weights},
+        {"best_bias", CHECKPOINT_FLOATS, learner->patience.bias, columns},
+    };
+    memcpy(fields, all, sizeof all);
+    return sizeof all / sizeof all[0];
+}
+
+/* The epochs of a head's history, with that in which it diverged. */
+static size_t history_rows(const struct wholes *wholes) {
+    return wholes->diverged > 0 ? wholes->diverged : wholes->done;
+}
+
+static enum status write_head(hid_t file, size_t index, const struct fit_head *head,
+                              struct learner *learner) {
+    char name[32];
+    struct wholes wholes = {head->done, head->diverged, learner->over, learner->patience.waited};
+    struct checkpoint_field fields[FIELDS_MAX];
+    size_t count = fields_of(learner, &wholes, fields);
+    snprintf(name, sizeof name, "head_%zu", index);
+    return write_group(file, name, head->history, history_rows(&wholes), fields, count);
 }
 
 static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_head *head,
                              struct learner *learner) {
     char name[32], where[512];
-    uint64_t done = 0, diverged = 0, over = 0, waited = 0, crc = 0;
     hid_t group = H5I_INVALID_HID;
-    struct array arrays[ARRAYS];
+    struct wholes wholes = {0};
+    struct checkpoint_field fields[FIELDS_MAX];
+    size_t count = fields_of(learner, &wholes, fields);
     snprintf(name, sizeof name, "head_%zu", index);
     enum status status = h5_open_group(&group, file, name);
-    if (status == STATUS_OK)
-        status = h5_read_whole(group, "done", &done);
-    if (status == STATUS_OK)
-        status = h5_read_whole(group, "diverged", &diverged);
-    if (status == STATUS_OK)
-        status = h5_read_whole(group, "over", &over);
-    if (status == STATUS_OK)
-        status = h5_read_whole(group, "waited", &waited);
-    if (status == STATUS_OK)
-        status = h5_read_real(group, "lowest", &learner->patience.lowest);
+    for (size_t i = 0; i < 3 && status == STATUS_OK; i++) /* they tell how long the history is */
+        status = read_field(group, &fields[i]);
     /* A head that goes on has done all epochs; one that is over, some. */
-    bool sound = diverged > 0 ? over && done == diverged - 1 : done > 0 && (over || done == epoch);
-    if (status == STATUS_OK && (done > epoch || diverged > epoch || !sound))
+    bool sound = wholes.diverged > 0 ? wholes.over && wholes.done == wholes.diverged - 1
+                                     : wholes.done > 0 && (wholes.over || wholes.done == epoch);
+    if (status == STATUS_OK && (wholes.done > epoch || wholes.diverged > epoch || !sound))
         status = status_set(STATUS_FORMAT, "%s: %" PRIu64 " epochs of %zu; remove the checkpoint",
-                            h5_name(group, where), done, epoch);
-    if (status == STATUS_OK) {
-        head->done = done;
-        head->diverged = diverged;
-        learner->over = over != 0;
-        learner->patience.waited = waited;
-        status = read_history(group, head);
-    }
-    arrays_of(learner, arrays);
-    for (size_t i = 0; i < ARRAYS && status == STATUS_OK; i++) {
-        const hsize_t count = arrays[i].count;
-        if (arrays[i].values != NULL)
-            status = read_array(group, arrays[i].name, H5T_NATIVE_FLOAT, 1, &count, arrays[i].values);
-    }
+                            h5_name(group, where), wholes.done, epoch);
     if (status == STATUS_OK)
-        status = h5_read_whole(group, "crc32c", &crc);
-    if (status == STATUS_OK && crc != arrays_crc(arrays))
-        status = status_set(STATUS_CORRUPT, "%s: its numbers are damaged; remove the checkpoint",
-                            h5_name(group, where));
+        status = read_group(group, head->history, history_rows(&wholes), fields, count);
+    if (status == STATUS_OK) {
+        head->done = wholes.done;
+        head->diverged = wholes.diverged;
+        learner->over = wholes.over != 0;
+        learner->patience.waited = wholes.waited;
+    }
     h5_close(&group);
     return status;
+}
+
+/* ---- files ---- */
+
+static enum status begin_file(const struct checkpoint *checkpoint, size_t epoch, size_t heads,
+                              hid_t *file_ret, char **partial_ret) {
+    *partial_ret = output_partial_path(checkpoint->path);
+    if (*partial_ret == NULL)
+        return status_set_no_memory(strlen(checkpoint->path), checkpoint->path);
+    enum status status = h5_create(file_ret, *partial_ret);
+    if (status == STATUS_OK)
+        status = h5_write_string(*file_ret, "format", format_name);
+    if (status == STATUS_OK)
+        status = h5_write_whole(*file_ret, "format_version", VERSION);
+    if (status == STATUS_OK)
+        status = h5_write_string(*file_ret, "settings", checkpoint->settings);
+    if (status == STATUS_OK)
+        status = h5_write_whole(*file_ret, "epoch", epoch);
+    if (status == STATUS_OK)
+        status = h5_write_whole(*file_ret, "heads", heads);
+    return status;
+}
+
+enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, const struct fit_head heads[],
+                             struct learner learners[], size_t count) {
+    hid_t file = H5I_INVALID_HID;
+    char *partial = NULL;
+    enum status status = begin_file(checkpoint, epoch, count, &file, &partial);
+    for (size_t h = 0; h < count && status == STATUS_OK; h++)
+        status = write_head(file, h, &heads[h], &learners[h]);
+    return partial == NULL ? status : h5_finish(status, &file, partial, checkpoint->path);
+}
+
+enum status checkpoint_write_state(const struct checkpoint *checkpoint, size_t epoch,
+                                   const struct fit_epoch history[], const struct checkpoint_field fields[],
+                                   size_t count) {
+    hid_t file = H5I_INVALID_HID;
+    char *partial = NULL;
+    enum status status = begin_file(checkpoint, epoch, 0, &file, &partial);
+    if (status == STATUS_OK)
+        status = write_group(file, "state", history, epoch, fields, count);
+    return partial == NULL ? status : h5_finish(status, &file, partial, checkpoint->path);
 }
 
 /* The next line of *text, which is moved behind it; its length, without its end, or 0 when there is none. */
@@ -244,9 +294,10 @@ static enum status read_attributes(hid_t file, const struct checkpoint *checkpoi
                           "%s: is there and no checkpoint; name another file with --checkpoint",
                           checkpoint->path);
     enum status status = h5_read_whole(file, "format_version", &version);
-    if (status == STATUS_OK && version != 1)
-        status = status_set(STATUS_FORMAT, "%s: checkpoint format %" PRIu64 ", and this program knows 1 only",
-                            checkpoint->path, version);
+    if (status == STATUS_OK && version != VERSION)
+        status = status_set(STATUS_FORMAT,
+                            "%s: checkpoint format %" PRIu64 ", and this program knows %d only; remove it",
+                            checkpoint->path, version, VERSION);
     if (status == STATUS_OK)
         status = h5_read_string(file, "settings", settings, SETTINGS_NBYTES);
     if (status == STATUS_OK)
@@ -258,30 +309,55 @@ static enum status read_attributes(hid_t file, const struct checkpoint *checkpoi
     return status;
 }
 
-enum status checkpoint_read(const struct checkpoint *checkpoint, size_t epochs, size_t *epoch_ret,
-                            struct fit_head heads[], struct learner learners[], size_t count) {
-    hid_t file = H5I_INVALID_HID;
+/* Opens a checkpoint of so many heads; *epoch_ret is 0, and the file not open, when there is none. */
+static enum status open_file(const struct checkpoint *checkpoint, size_t epochs, size_t heads,
+                             hid_t *file_ret, size_t *epoch_ret) {
     uint64_t epoch = 0, head_count = 0;
     *epoch_ret = 0;
     if (access(checkpoint->path, F_OK) != 0)
         return STATUS_OK;
     char *settings = mem_alloc(SETTINGS_NBYTES, 1);
     enum status status = settings == NULL ? status_set_no_memory(SETTINGS_NBYTES, checkpoint->path)
-                                          : h5_open(&file, checkpoint->path, false);
+                                          : h5_open(file_ret, checkpoint->path, false);
     if (status == STATUS_OK)
-        status = read_attributes(file, checkpoint, settings, &epoch, &head_count);
-    if (status == STATUS_OK && (epoch < 1 || epoch > epochs || head_count != count))
+        status = read_attributes(*file_ret, checkpoint, settings, &epoch, &head_count);
+    if (status == STATUS_OK && (epoch < 1 || epoch > epochs || head_count != heads))
         status = status_set(STATUS_FORMAT, "%s: damaged; remove the checkpoint", checkpoint->path);
+    if (status == STATUS_OK)
+        *epoch_ret = epoch;
+    mem_free(settings);
+    return status;
+}
+
+enum status checkpoint_read(const struct checkpoint *checkpoint, size_t epochs, size_t *epoch_ret,
+                            struct fit_head heads[], struct learner learners[], size_t count) {
+    hid_t file = H5I_INVALID_HID;
     size_t lost = 0;
-    for (size_t h = 0; h < count && status == STATUS_OK; h++) {
-        status = read_head(file, h, epoch, &heads[h], &learners[h]);
+    enum status status = open_file(checkpoint, epochs, count, &file, epoch_ret);
+    for (size_t h = 0; h < count && status == STATUS_OK && *epoch_ret > 0; h++) {
+        status = read_head(file, h, *epoch_ret, &heads[h], &learners[h]);
         lost += heads[h].diverged > 0;
     }
     if (status == STATUS_OK && lost == count) /* such a fit ends, and leaves no checkpoint */
         status = status_set(STATUS_FORMAT, "%s: damaged; remove the checkpoint", checkpoint->path);
-    if (status == STATUS_OK)
-        *epoch_ret = epoch;
+    if (status != STATUS_OK)
+        *epoch_ret = 0;
     h5_close(&file);
-    mem_free(settings);
+    return status;
+}
+
+enum status checkpoint_read_state(const struct checkpoint *checkpoint, size_t epochs, size_t *epoch_ret,
+                                  struct fit_epoch history[], const struct checkpoint_field fields[],
+                                  size_t count) {
+    hid_t file = H5I_INVALID_HID, group = H5I_INVALID_HID;
+    enum status status = open_file(checkpoint, epochs, 0, &file, epoch_ret);
+    if (status == STATUS_OK && *epoch_ret > 0)
+        status = h5_open_group(&group, file, "state");
+    if (status == STATUS_OK && *epoch_ret > 0)
+        status = read_group(group, history, *epoch_ret, fields, count);
+    if (status != STATUS_OK)
+        *epoch_ret = 0;
+    h5_close(&group);
+    h5_close(&file);
     return status;
 }

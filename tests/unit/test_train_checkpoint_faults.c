@@ -204,7 +204,7 @@ static void test_attributes(void **state) {
         {"/", "heads", 0},           {"/", "heads", 1},
         {"/", "heads", 3},           {"/", "heads", -2},
         {"/", "format", 1},          {"/", "format_version", 0},
-        {"/", "format_version", 2},  {"/", "settings", 7},
+        {"/", "format_version", 3},  {"/", "settings", 7},
         {"/head_0", "done", 0},      {"/head_0", "done", 2},
         {"/head_0", "done", 4},      {"/head_1", "done", INT64_MAX},
         {"/head_0", "done", -1},     {"/head_0", "diverged", 1},
@@ -222,13 +222,38 @@ static void test_attributes(void **state) {
         set_whole(file, cases[i].where, cases[i].name, 0, false);
         refused(file, STATUS_FORMAT, what);
     }
-    hid_t file = open_sound(); /* none can go on */
-    for (int h = 0; h < HEADS; h++) {
-        set_whole(file, h ? "/head_1" : "/head_0", "done", 2, true);
-        set_whole(file, h ? "/head_1" : "/head_0", "diverged", 3, true);
-        set_whole(file, h ? "/head_1" : "/head_0", "over", 1, true);
+    struct made made; /* a checkpoint of which none can go on */
+    made_create(&made, 3);
+    for (size_t h = 0; h < HEADS; h++) {
+        made.point.fits[h].done = 2;
+        made.point.fits[h].diverged = 3;
+        made.learners[h].over = true;
     }
-    refused(file, STATUS_FORMAT, "all diverged");
+    assert_ok(checkpoint_write(&checkpoint, 3, made.point.fits, made.learners, HEADS));
+    made_free(&made);
+    size_t epoch = 9;
+    assert_fails(read_back(&epoch), STATUS_FORMAT, "damaged; remove the checkpoint");
+    assert_int_equal(epoch, 0);
+    unlink(path);
+}
+
+/* Numbers that are possible, but not those that were written. */
+static void test_changed_numbers(void **state) {
+    (void)state;
+    hid_t file = open_sound();
+    set_whole(file, "/head_1", "waited", 1, true);
+    refused(file, STATUS_CORRUPT, "waited");
+    file = open_sound();
+    const double other = 0.75;
+    hid_t history = H5Dopen2(file, "/head_0/history", H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
+    hid_t one = H5Dget_space(history);
+    const hsize_t at[2] = {1, 3};
+    assert_true(H5Sselect_elements(one, H5S_SELECT_SET, 1, at) >= 0);
+    assert_true(H5Dwrite(history, H5T_NATIVE_DOUBLE, space, one, H5P_DEFAULT, &other) >= 0);
+    H5Sclose(one);
+    H5Sclose(space);
+    H5Dclose(history);
+    refused(file, STATUS_CORRUPT, "history");
     unlink(path);
 }
 
@@ -375,10 +400,15 @@ int main(void) {
     if (kernels_select(&point_kernels) != STATUS_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),         cmocka_unit_test(test_fail),
-        cmocka_unit_test(test_kill),          cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_datasets),      cmocka_unit_test(test_strings_for_numbers),
-        cmocka_unit_test(test_foreign),       cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_sound),
+        cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_changed_numbers),
+        cmocka_unit_test(test_datasets),
+        cmocka_unit_test(test_strings_for_numbers),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_cut),
         cmocka_unit_test(test_bytes_changed),
     };
     return cmocka_run_group_tests(tests, prepare, unit_scratch_remove);
