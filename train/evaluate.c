@@ -32,8 +32,7 @@ void evaluate_block(const struct head *head, struct data_rows rows, size_t first
         *correct_ret += predicted[r] == labels[r];
     for (size_t r = 0; probabilities != NULL && r < count; r++)
         for (size_t c = 0; c < head->classes; c++)
-            probabilities[r * head->classes + c] =
-                all[(r / KERNELS_LANES * head->classes + c) * KERNELS_LANES + r % KERNELS_LANES];
+            probabilities[r * head->classes + c] = all[kernels_index(head->classes, r, c)];
 }
 
 struct evaluate_result evaluate_total(const struct head *head, double l2, size_t rows, size_t block_count,

@@ -46,8 +46,7 @@ void head_free(struct head *head) {
 
 /* Where weight [d][c] of Keras' kernel stands in ours. */
 static size_t kernel_index(const struct head *head, size_t d, size_t c) {
-    return (d / KERNELS_LANES * head->classes + c) * KERNELS_LANES + d % KERNELS_LANES +
-           d / head->piece_dim * HEAD_GAP;
+    return kernels_index(head->classes, d, c) + d / head->piece_dim * HEAD_GAP;
 }
 
 void head_initialize(struct head *head, uint64_t seed) {

@@ -1,5 +1,6 @@
 /* job: what every fit consists of, before and after it. */
 #include "train/job.h"
+#include "common/blas.h"
 #include "common/h5.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -141,6 +142,8 @@ enum status job_use_checkpoint(struct job *job) {
             fit->optim.l2);
     fprintf(text, "schedule=%s\nstep_epochs=%zu\nstep_factor=%.17g\nearly_stopping=%zu\n",
             optim_schedule_names[fit->schedule], fit->step_epochs, fit->step_factor, fit->patience);
+    fprintf(text, "tolerance=%.17g\nblas=%s\n", options->tolerance,
+            fit->optim.kind == OPTIM_LBFGS ? blas_core_name() : "none");
     fprintf(text, "sweep=%s\n", options->sweep_text != NULL ? options->sweep_text : "");
     fprintf(text, "standardize=%d\nclass_weights=%s\nmemory_for_a_part=%zu\n", options->standardize,
             options_weight_names[options->balanced], fit->part_nbytes);

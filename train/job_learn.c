@@ -73,7 +73,8 @@ struct lbfgs_options job_lbfgs_options(const struct job *job, double l2) {
                                   .epochs = job->fit.epochs,
                                   .threads = job->fit.threads,
                                   .patience = job->fit.patience,
-                                  .class_weights = job->fit.class_weights};
+                                  .class_weights = job->fit.class_weights,
+                                  .checkpoint = job->fit.checkpoint};
 }
 
 size_t job_kept_epoch(const struct job *job, const struct fit_epoch *history, size_t count) {

@@ -24,6 +24,11 @@ enum {
 /* The rows to prefetch: none, as they are in a cache; those of even index; all. */
 enum kernels_fetch { KERNELS_FETCH_NONE, KERNELS_FETCH_EVEN, KERNELS_FETCH_ALL };
 
+/* Where class c of row (or feature) i is in [I/16][classes][16]. */
+static inline size_t kernels_index(size_t classes, size_t i, size_t c) {
+    return (i / KERNELS_LANES * classes + c) * KERNELS_LANES + i % KERNELS_LANES;
+}
+
 /* Scalars of one Adam step (optim.h has the formula). */
 struct kernels_adam {
     float alpha, one_minus_beta1, one_minus_beta2, epsilon, decay;

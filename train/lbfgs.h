@@ -1,18 +1,15 @@
 /* lbfgs: fits a head to all rows at once by L-BFGS (Liu and Nocedal, "On the limited memory BFGS method for
  * large scale optimization", 1989; Nocedal and Wright, "Numerical Optimization", algorithm 7.5).
  *
- * The objective, convex, is the other optimizers':
- *     f(kernel, bias) = mean over the fitted rows of -log softmax(x' kernel + bias)[label] + l2 *
- * sum(kernel^2) which is 1 / (C n) times that of sklearn.linear_model.LogisticRegression(C=C) with C = 1 / (2
- * n l2).
+ * The objective (objective.h), convex, is the other optimizers'. It is 1 / (C n) times that of
+ * sklearn.linear_model.LogisticRegression(C=C) with C = 1 / (2 n l2).
  *
  * It starts from weights of 0 and stops when |g| <= tolerance * |g0|, the Euclidean norms of the slope by all
  * weights and biases now and at the start; or after `epochs` iterations; or when rounding hides all progress:
  * no step lowers f, or in 20 iterations |g| reached no new minimum and f fell by less than 1e-7 of itself.
  *
- * Products are float, by OpenBLAS; sums over rows, weights, slopes and the ten pairs of the memory are
- * double. Rows are shared out in a way that depends on their number and the head's size alone, and each share
- * is summed by itself: the same bits for any number of threads. */
+ * Weights, slopes and the ten pairs of the memory are double: the same bits for any number of threads.
+ */
 #ifndef TRAIN_LBFGS_H
 #define TRAIN_LBFGS_H
 
@@ -26,6 +23,7 @@ struct lbfgs_options {
     int threads;
     size_t patience;            /* as fit's */
     const float *class_weights; /* as fit's: each row's cross entropy times its class's weight, over n */
+    const struct checkpoint *checkpoint; /* goes on behind what is there, and is written; NULL: none */
 };
 
 enum lbfgs_end { LBFGS_EPOCHS, LBFGS_PATIENCE, LBFGS_TOLERANCE_MET, LBFGS_ROUNDING, LBFGS_ENDS };

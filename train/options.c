@@ -136,8 +136,7 @@ static const struct argp_option table[] = {
      2},
     {"checkpoint", KEY_CHECKPOINT, "FILE", 0,
      "Keep the state of the fit in FILE while it runs; the same command goes on from there after a crash, to "
-     "the same "
-     "bits, and removes it in the end",
+     "the same bits, and removes it in the end",
      2},
     {"checkpoint-every", KEY_CHECKPOINT_EVERY, "N", 0,
      "Write --checkpoint every N epochs (default " QUOTE(DEFAULT_EVERY) ")", 2},
@@ -220,8 +219,8 @@ static const struct use {
     {KEY_SWEEP, FIT, ANY},
     {KEY_FOLDS, FIT, ANY},
     {KEY_REFIT, FIT, ANY},
-    {KEY_CHECKPOINT, FIT, ADAM | SGD},
-    {KEY_CHECKPOINT_EVERY, FIT, ADAM | SGD},
+    {KEY_CHECKPOINT, FIT, ANY},
+    {KEY_CHECKPOINT_EVERY, FIT, ANY},
     {KEY_HISTORY, FIT, ANY},
     {KEY_LOGDIR, FIT, ANY},
     {KEY_HISTOGRAMS, FIT, ANY},
@@ -300,8 +299,8 @@ static void check_sweep(struct argp_state *state, struct options *options) {
         cli_fail(state, "--checkpoint and --logdir are of no use with --folds");
     if (options->folds == 0 && options->validation_split == 0)
         cli_fail(state, "--sweep needs validation rows, and --validation-split=0 keeps none");
-    if (options->logdir != NULL && options->fit.optim.kind == OPTIM_LBFGS)
-        cli_fail(state, "--logdir is of no use with a --sweep of lbfgs");
+    if (options->fit.optim.kind == OPTIM_LBFGS && (options->checkpoint != NULL || options->logdir != NULL))
+        cli_fail(state, "--checkpoint and --logdir are of no use with a --sweep of lbfgs");
 }
 
 static bool ends_with(const char *text, const char *end) {

@@ -142,6 +142,10 @@ class Checkpoint(unittest.TestCase):
         self.check_kills(f"--epochs={EPOCHS // 3}", "--optimizer=sgd", "--l2=1",
                          "--sweep=lr=1e6,1e-2,1e-3", "--early-stopping=9")
 
+    def test_killed_lbfgs(self):
+        self.check_kills(f"--epochs={EPOCHS}", "--optimizer=lbfgs", "--standardize", "--l2=1e-5", "--tolerance=1e-9",
+                         "--class-weights=balanced", f"--early-stopping={EPOCHS}")
+
     def test_killed_with_rows_in_the_cache(self):
         self.check_kills(f"--epochs={EPOCHS // 5}", "--memory=100K")
 
@@ -290,7 +294,7 @@ class Checkpoint(unittest.TestCase):
                 ("--checkpoint-every=0", "--checkpoint=x", "--checkpoint-every=0"),
                 ("--checkpoint-every=x", "--checkpoint=x", "--checkpoint-every=x"),
                 ("--checkpoint=: must name a file", "--checkpoint="),
-                ("--checkpoint is of no use with --optimizer=lbfgs", "--checkpoint=x", "--optimizer=lbfgs"),
+                ("--checkpoint and --logdir are of no use with a --sweep of lbfgs", "--checkpoint=x", "--optimizer=lbfgs", "--sweep=l2=0,1"),
                 ("--checkpoint is of no use with --evaluate", "--checkpoint=x", "--evaluate=h.h5"),
                 ("one file", "--checkpoint=head.h5"), ("one file", "--checkpoint=./head.h5"),
                 ("one file", "--checkpoint=./x", "--output=../" + os.path.basename(self.folder) + "/x"), ("one file", "--checkpoint=x", "--json=x"),

@@ -237,7 +237,7 @@ class Sweep(Case):
                 ("--validation-split is of no use with --folds", "--folds=3", "--validation-split=0.3"),
                 ("--checkpoint and --logdir are of no use with --folds", "--folds=3", "--checkpoint=c"),
                 ("--checkpoint and --logdir are of no use with --folds", "--folds=3", "--logdir=l"),
-                ("--logdir is of no use with a --sweep of lbfgs", "--optimizer=lbfgs", "--sweep=l2=0,1", "--logdir=l"),
+                ("--logdir are of no use with a --sweep of lbfgs", "--optimizer=lbfgs", "--sweep=l2=0,1", "--logdir=l"),
                 ("--folds=1", "--folds=1"), ("--folds=x", "--folds=x"), ("--folds=-2", "--folds=-2"),
                 ("--memory=0", "--memory=0"), ("--memory=5X", "--memory=5X"), ("--memory=", "--memory="),
                 ("--memory=1.5G", "--memory=1.5G"), ("--memory=-1", "--memory=-1"), ("--memory=1KK", "--memory=1KK"),

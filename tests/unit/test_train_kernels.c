@@ -26,19 +26,14 @@ static void expect_near(double got, double want, double tolerance, const char *w
 
 enum { ROWS_MAX = 37, ROOM = 48, DIM = 80 }; /* ROOM: rows rounded up to 16 */
 
-/* Where the kernels keep class c of row r, and class c of feature d. */
-static size_t place(size_t classes, size_t r, size_t c) {
-    return (r / 16 * classes + c) * 16 + r % 16;
-}
-
 static void expect_forward(const float *const rows[], size_t row_count, size_t first, size_t count,
                            const float *w, size_t classes, const float *begin, const float *out) {
     for (size_t r = 0; r < row_count; r++)
         for (size_t c = 0; c < classes; c++) {
             double sum = begin ? (double)begin[c] : 0;
             for (size_t d = 0; d < count; d++)
-                sum += (double)rows[r][first + d] * (double)w[place(classes, d, c)];
-            expect_near((double)out[place(classes, r, c)], sum, 2e-5, "forward");
+                sum += (double)rows[r][first + d] * (double)w[kernels_index(classes, d, c)];
+            expect_near((double)out[kernels_index(classes, r, c)], sum, 2e-5, "forward");
         }
     assert_true(isnan(out[(row_count + 15) / 16 * 16 * classes])); /* nothing behind them */
 }
@@ -47,10 +42,10 @@ static void expect_gradient(const float *const rows[], size_t row_count, size_t 
                             const float *error, size_t classes, const float *before, const float *gradient) {
     for (size_t d = 0; d < count; d++)
         for (size_t c = 0; c < classes; c++) {
-            double sum = before ? (double)before[place(classes, d, c)] : 0;
+            double sum = before ? (double)before[kernels_index(classes, d, c)] : 0;
             for (size_t r = 0; r < row_count; r++)
-                sum += (double)rows[r][first + d] * (double)error[place(classes, r, c)];
-            expect_near((double)gradient[place(classes, d, c)], sum, 2e-5, "gradient");
+                sum += (double)rows[r][first + d] * (double)error[kernels_index(classes, r, c)];
+            expect_near((double)gradient[kernels_index(classes, d, c)], sum, 2e-5, "gradient");
         }
     assert_true(isnan(gradient[count * classes]));
 }
@@ -114,15 +109,15 @@ static void test_row_sum(void **state) {
             memcpy(sums, start, columns * sizeof *sums);
             for (size_t r = row_count; r < ROOM; r++)
                 for (size_t c = 0; c < classes; c++)
-                    error[place(classes, r, c)] = r < (row_count + 15) / 16 * 16 ? 0 : NAN;
+                    error[kernels_index(classes, r, c)] = r < (row_count + 15) / 16 * 16 ? 0 : NAN;
             for (size_t r = 0; r < row_count; r++)
                 for (size_t c = 0; c < classes; c++)
-                    error[place(classes, r, c)] = (float)rng_normal(&rng);
+                    error[kernels_index(classes, r, c)] = (float)rng_normal(&rng);
             kernels->row_sum(row_count, classes, error, sums, add);
             for (size_t c = 0; c < classes; c++) {
                 double sum = add ? (double)start[c] : 0;
                 for (size_t r = 0; r < row_count; r++)
-                    sum += (double)error[place(classes, r, c)];
+                    sum += (double)error[kernels_index(classes, r, c)];
                 expect_near((double)sums[c], sum, 1e-5, "row_sum");
             }
         }
@@ -150,15 +145,15 @@ static void test_neighbours_do_not_matter(void **state) {
     kernels->gradient(rows, NULL, ROWS_MAX, 0, DIM, error, CLASSES, slopes, false);
     for (size_t c = 0; c < CLASSES; c++) {
         for (size_t d = 0; d < DIM; d++)
-            one_w[d] = w[place(CLASSES, d, c)];
+            one_w[d] = w[kernels_index(CLASSES, d, c)];
         for (size_t r = 0; r < ROWS_MAX; r++) {
             kernels->forward(rows + r, KERNELS_FETCH_NONE, 1, 0, DIM, one_w, 1, NULL, one);
-            assert_true(one[0] == all[place(CLASSES, r, c)]);
-            one_error[r] = error[place(CLASSES, r, c)];
+            assert_true(one[0] == all[kernels_index(CLASSES, r, c)]);
+            one_error[r] = error[kernels_index(CLASSES, r, c)];
         }
         kernels->gradient(rows, NULL, ROWS_MAX, 0, DIM, one_error, 1, one_slope, false);
         for (size_t d = 0; d < DIM; d++)
-            assert_true(one_slope[d] == slopes[place(CLASSES, d, c)]);
+            assert_true(one_slope[d] == slopes[kernels_index(CLASSES, d, c)]);
     }
     mem_free(x);
     mem_free(w);
@@ -206,7 +201,7 @@ static void test_softmax(void **state) {
             }
             for (size_t r = count; r < ROOM; r++) /* what fills up the last sixteen does not matter */
                 for (size_t c = 0; c < classes; c++)
-                    parts[place(classes, r, c)] = NAN;
+                    parts[kernels_index(classes, r, c)] = NAN;
             double loss =
                 kernels->softmax(parts, 2, stride, count, classes, labels, row_weights, got, predicted);
             for (size_t r = 0; r < count; r++) {
@@ -214,13 +209,13 @@ static void test_softmax(void **state) {
                 size_t best;
                 double log_sum;
                 for (size_t c = 0; c < classes; c++)
-                    z[c] = parts[place(classes, r, c)] + parts[stride + place(classes, r, c)];
+                    z[c] = parts[kernels_index(classes, r, c)] + parts[stride + kernels_index(classes, r, c)];
                 plain_softmax(z, classes, want[r], &best, &log_sum);
                 want_loss += (row_weights ? (double)weights[r] : 1) * (log_sum - (double)z[labels[r]]);
                 assert_int_equal(predicted[r], best);
                 for (size_t c = 0; c < classes; c++)
-                    expect_near((double)got[place(classes, r, c)], want[r][c], 4e-7 * want[r][c] + 1e-37,
-                                "softmax");
+                    expect_near((double)got[kernels_index(classes, r, c)], want[r][c],
+                                4e-7 * want[r][c] + 1e-37, "softmax");
             }
             expect_near(loss, want_loss, 1e-6 * (1 + fabs(want_loss)), "loss");
             kernels->error(count, classes, labels, row_weights, 0.25f, got);
@@ -228,7 +223,7 @@ static void test_softmax(void **state) {
                 for (size_t c = 0; c < classes; c++) {
                     double weight = r >= count ? 0 : row_weights ? (double)weights[r] : 1;
                     double slope = r >= count ? 0 : 0.25 * weight * (want[r][c] - (c == labels[r]));
-                    expect_near((double)got[place(classes, r, c)], slope, 2e-7 * weight, "error");
+                    expect_near((double)got[kernels_index(classes, r, c)], slope, 2e-7 * weight, "error");
                 }
             mem_free(parts);
             mem_free(got);

@@ -1,5 +1,5 @@
-/* test_train_lbfgs: train/lbfgs: memory that fails, features that are no numbers, and a signal. The optimum
- * is held against scikit-learn's in tests/interop/test_lbfgs.py. */
+/* test_train_lbfgs: train/lbfgs: memory that fails, features that are no numbers, checkpoints, and a signal.
+ * The optimum is held against scikit-learn's in tests/interop/test_lbfgs.py. */
 #include "tests/unit/unit.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 #include "common/interrupt.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "train/checkpoint.h"
 #include "train/lbfgs.h"
 
 enum { ROWS = 600, FITTED = 500, DIM = 30, CLASSES = 4, EPOCHS = 12 };
@@ -30,16 +31,28 @@ static struct data_split make_data(void) {
     return data;
 }
 
+static const struct checkpoint *checkpoint; /* of the fits, or NULL */
+
+static enum status fit_head(struct head *head, const struct data_split *data, fit_listener listener,
+                            void *context, struct fit_epoch *history, size_t *done,
+                            struct lbfgs_result *result) {
+    struct lbfgs_options options = {.l2 = 1e-3,
+                                    .tolerance = 1e-12,
+                                    .epochs = EPOCHS,
+                                    .threads = 2,
+                                    .patience = EPOCHS,
+                                    .checkpoint = checkpoint};
+    return lbfgs_run(head, data_slice(data, 0, FITTED), data_slice(data, FITTED, ROWS - FITTED), &options,
+                     listener, context, history, done, result);
+}
+
 static enum status fit(const struct data_split *data, fit_listener listener, struct fit_epoch *history,
                        size_t *done, struct lbfgs_result *result) {
-    struct lbfgs_options options = {
-        .l2 = 1e-3, .tolerance = 1e-12, .epochs = EPOCHS, .threads = 2, .patience = EPOCHS};
     struct head head;
     enum status status = head_create(&head, kernels, DIM, CLASSES);
     if (status != STATUS_OK)
         return status;
-    status = lbfgs_run(&head, data_slice(data, 0, FITTED), data_slice(data, FITTED, ROWS - FITTED), &options,
-                       listener, NULL, history, done, result);
+    status = fit_head(&head, data, listener, NULL, history, done, result);
     head_free(&head);
     return status;
 }
@@ -98,7 +111,58 @@ static void test_no_memory(void **state) {
         assert_int_equal(status, STATUS_NO_MEMORY);
     }
     mem_test_fail_at(0);
-    assert_true(n > 30);
+    assert_true(n > 12);
+    data_unload(&data);
+}
+
+/* Ends the fit in the epoch *context, unless that is 0. */
+static enum status stop_at(void *context, size_t which, const struct fit_epoch *epoch) {
+    size_t *stop = context;
+    assert_int_equal(which, 0);
+    return epoch->epoch == *stop ? status_set(STATUS_IO, "stopped") : STATUS_OK;
+}
+
+/* A fit that was stopped in each epoch in turn, and went on each time, has the bits of one that was not. */
+static void test_checkpoint(void **state) {
+    (void)state;
+    char path[512];
+    snprintf(path, sizeof path, "%s", unit_path("state.h5"));
+    struct data_split data = make_data();
+    struct fit_epoch want[EPOCHS], got[EPOCHS];
+    struct lbfgs_result want_result, result;
+    struct head head, other;
+    size_t done, stop = 0;
+    assert_ok(head_create(&head, kernels, DIM, CLASSES));
+    assert_ok(fit_head(&head, &data, stop_at, &stop, want, &done, &want_result));
+    for (size_t every = 1; every <= 3; every++) {
+        const struct checkpoint ours = {path, every, "a=1\n"}, foreign = {path, every, "a=2\n"};
+        checkpoint = &ours;
+        for (stop = 1; stop <= EPOCHS; stop++) {
+            assert_ok(head_create(&other, kernels, DIM, CLASSES));
+            assert_fails(fit_head(&other, &data, stop_at, &stop, got, &done, &result), STATUS_IO, "stopped");
+            assert_int_equal(done, stop);
+            head_free(&other);
+        }
+        assert_true(unit_exists(path));
+        checkpoint = &foreign;
+        assert_fails(fit(&data, NULL, got, &done, &result), STATUS_MISMATCH, "a=1 there, 2 here");
+        checkpoint = &ours;
+        assert_ok(head_create(&other, kernels, DIM, CLASSES));
+        stop = 0;
+        memset(got, 0x7f, sizeof got);
+        assert_ok(fit_head(&other, &data, stop_at, &stop, got, &done, &result));
+        assert_int_equal(done, EPOCHS);
+        for (size_t i = 0; i < EPOCHS; i++)
+            got[i].seconds = want[i].seconds;
+        assert_memory_equal(got, want, sizeof got);
+        assert_memory_equal(&result, &want_result, sizeof result);
+        assert_memory_equal(other.kernel, head.kernel, head_weights(&head) * sizeof(float));
+        assert_memory_equal(other.bias, head.bias, head.columns * sizeof(float));
+        head_free(&other);
+        unlink(path);
+    }
+    checkpoint = NULL;
+    head_free(&head);
     data_unload(&data);
 }
 
@@ -127,13 +191,12 @@ static void test_interrupt(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_history),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_history),   cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_interrupt),
     };
     blas_init();
     if (kernels_select(&kernels) != STATUS_OK)
         return 1;
-    return cmocka_run_group_tests_name("lbfgs", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lbfgs", tests, unit_scratch_make, unit_scratch_remove);
 }
