@@ -93,8 +93,8 @@ void head_gradient_piece(const struct head *head, size_t piece, const float *con
 }
 
 double head_square_sum_piece(const struct head *head, size_t piece) {
-    size_t offset = head_piece_offset(head, piece);
-    return head->kernels->square_sum(head_piece_offset(head, piece + 1) - offset, head->kernel + offset);
+    return head->kernels->square_sum(head_piece_weights(head, piece),
+                                     head->kernel + head_piece_offset(head, piece));
 }
 
 double head_square_sum(const struct head *head) {

@@ -64,6 +64,10 @@ static inline size_t head_piece_offset(const struct head *head, size_t piece) {
     return head_piece_first(head, piece) * head->classes + piece * HEAD_GAP;
 }
 
+static inline size_t head_piece_weights(const struct head *head, size_t piece) {
+    return (head_piece_first(head, piece + 1) - head_piece_first(head, piece)) * head->classes;
+}
+
 /* Floats of partial logits: parts[P][block_rows/16][C][16]. */
 static inline size_t head_parts(const struct head *head) {
     return head->piece_count * head->block_rows * head->classes;

@@ -38,7 +38,7 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #define HOLD(v) (void)0
 #endif
 
-/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. PLUS(a, b): the sum. */
+/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. */
 #if VL == 16
 #define SQRT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
 #define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
@@ -54,129 +54,98 @@ typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may
 #define LARGER(a, b) ((vec)(((ivec)(a) & ((a) > (b))) | ((ivec)(b) & ~((a) > (b)))))
 #endif
 #endif
-#define PLUS(a, b) ((a) + (b))
 
 static const vec zero = {0};
 
-/* Results over the lanes of many vectors at once. lowN(a, b) are the lower halves of each 2N lanes of a, then
- * those of b, highN(a, b) the upper ones. So an operation on low8 and high8 of two vectors halves each and
- * puts the halves side by side; low4 and high4 do that to each half, and so on, until every lane is the
- * result of one of the vectors there were, in their order. */
+/* Two vectors to one. A vector is VL / 4 quads of lanes. Within each quad, zip_low is a0 b0 a1 b1 and
+ * zip_high a2 b2 a3 b3, pair_low a0 a1 b0 b1 and pair_high a2 a3 b2 b3; even are the quads of even index of
+ * a, then those of b, and odd the others. (One instruction each, where shuffles across quads at will are
+ * slow.) */
+#define SHUFFLE(name, ...)                                                                                   \
+    static inline __attribute__((always_inline)) vec name(vec a, vec b) {                                    \
+        return __builtin_shufflevector(a, b, __VA_ARGS__);                                                   \
+    }
 #if VL == 16
-static inline vec low8(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-}
-static inline vec high8(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-}
-static inline vec low4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-}
-static inline vec high4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-}
-static inline vec low2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29);
-}
-static inline vec high2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
-}
-static inline vec low1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-}
-static inline vec high1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-}
+SHUFFLE(zip_low, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+SHUFFLE(zip_high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+SHUFFLE(pair_low, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+SHUFFLE(pair_high, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+SHUFFLE(even, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+SHUFFLE(odd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
 #elif VL == 8
-static inline vec low4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
-}
-static inline vec high4(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
-}
-static inline vec low2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13);
-}
-static inline vec high2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
-}
-static inline vec low1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-}
-static inline vec high1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-}
+SHUFFLE(zip_low, 0, 8, 1, 9, 4, 12, 5, 13)
+SHUFFLE(zip_high, 2, 10, 3, 11, 6, 14, 7, 15)
+SHUFFLE(pair_low, 0, 1, 8, 9, 4, 5, 12, 13)
+SHUFFLE(pair_high, 2, 3, 10, 11, 6, 7, 14, 15)
+SHUFFLE(even, 0, 1, 2, 3, 8, 9, 10, 11)
+SHUFFLE(odd, 4, 5, 6, 7, 12, 13, 14, 15)
 #else
-static inline vec low2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5);
-}
-static inline vec high2(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 2, 3, 6, 7);
-}
-static inline vec low1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-}
-static inline vec high1(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 1, 3, 5, 7);
-}
+SHUFFLE(zip_low, 0, 4, 1, 5)
+SHUFFLE(zip_high, 2, 6, 3, 7)
+SHUFFLE(pair_low, 0, 1, 4, 5)
+SHUFFLE(pair_high, 2, 3, 6, 7)
 #endif
+
+/* SUMS(v, k): the sum over the lanes of each of v[k], into lanes 0..k-1 of v[0], v[1], ... A level adds lanes
+ * of each vector and puts two vectors side by side. */
 #define HALF(n) (((n) + 1) / 2)
-#define LEVEL(op, width, v, n)                                                                               \
+#define LEVEL(low, high, v, n)                                                                               \
     UNROLL for (int i = 0; i < HALF(n); i++) {                                                               \
         vec a = (v)[2 * i], b = 2 * i + 1 < (n) ? (v)[2 * i + 1] : zero;                                     \
-        (v)[i] = op(low##width(a, b), high##width(a, b));                                                    \
+        (v)[i] = low(a, b) + high(a, b);                                                                     \
     }
-
-/* LANES(op, v, k): op over the lanes of each of v[k], into lanes 0..k-1 of v[0], v[1], ... */
+#define QUAD_SUMS(v, k)                                                                                      \
+    LEVEL(zip_low, zip_high, v, k)                                                                           \
+    LEVEL(pair_low, pair_high, v, HALF(k))
 #if VL == 16
-#define LANES(op, v, k)                                                                                      \
-    LEVEL(op, 8, v, k)                                                                                       \
-    LEVEL(op, 4, v, HALF(k))                                                                                 \
-    LEVEL(op, 2, v, HALF(HALF(k)))                                                                           \
-    LEVEL(op, 1, v, HALF(HALF(HALF(k))))
+#define SUMS(v, k)                                                                                           \
+    QUAD_SUMS(v, k)                                                                                          \
+    LEVEL(even, odd, v, HALF(HALF(k)))                                                                       \
+    LEVEL(even, odd, v, HALF(HALF(HALF(k))))
 #elif VL == 8
-#define LANES(op, v, k)                                                                                      \
-    LEVEL(op, 4, v, k)                                                                                       \
-    LEVEL(op, 2, v, HALF(k))                                                                                 \
-    LEVEL(op, 1, v, HALF(HALF(k)))
+#define SUMS(v, k)                                                                                           \
+    QUAD_SUMS(v, k)                                                                                          \
+    LEVEL(even, odd, v, HALF(HALF(k)))
 #else
-#define LANES(op, v, k)                                                                                      \
-    LEVEL(op, 2, v, k)                                                                                       \
-    LEVEL(op, 1, v, HALF(k))
+#define SUMS QUAD_SUMS
 #endif
 
 /* Vector i of the result has lane i of each of v[], in their order. */
 static inline __attribute__((always_inline)) void transpose(vec v[VL]) {
-    vec half[VL];
-/* Of each n vectors, the lower halves of each 2 * width lanes, then the upper ones. */
-#define SPLIT(width, n, from, to)                                                                            \
-    UNROLL for (int i = 0; i < VL / 2; i++) {                                                                \
-        int at = 2 * i / (n) * (n) + i % ((n) / 2);                                                          \
-        (to)[at] = low##width((from)[2 * i], (from)[2 * i + 1]);                                             \
-        (to)[at + (n) / 2] = high##width((from)[2 * i], (from)[2 * i + 1]);                                  \
+    vec quads[4][VL / 4]; /* [i][g]: element i of each quad of the vectors 4 g to 4 g + 3 */
+    UNROLL
+    for (int g = 0; g < VL / 4; g++) {
+        vec low0 = zip_low(v[4 * g], v[4 * g + 1]), low1 = zip_low(v[4 * g + 2], v[4 * g + 3]);
+        vec high0 = zip_high(v[4 * g], v[4 * g + 1]), high1 = zip_high(v[4 * g + 2], v[4 * g + 3]);
+        quads[0][g] = pair_low(low0, low1);
+        quads[1][g] = pair_high(low0, low1);
+        quads[2][g] = pair_low(high0, high1);
+        quads[3][g] = pair_high(high0, high1);
     }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const vec *q = quads[i];
 #if VL == 16
-    SPLIT(8, 16, v, half)
-    SPLIT(4, 8, half, v)
-    SPLIT(2, 4, v, half)
-    SPLIT(1, 2, half, v)
+        vec even0 = even(q[0], q[1]), even1 = even(q[2], q[3]);
+        vec odd0 = odd(q[0], q[1]), odd1 = odd(q[2], q[3]);
+        v[i] = even(even0, even1);
+        v[4 + i] = even(odd0, odd1);
+        v[8 + i] = odd(even0, even1);
+        v[12 + i] = odd(odd0, odd1);
 #elif VL == 8
-    SPLIT(4, 8, v, half)
-    SPLIT(2, 4, half, v)
-    SPLIT(1, 2, v, half)
-    memcpy(v, half, sizeof half);
+        v[i] = even(q[0], q[1]);
+        v[4 + i] = odd(q[0], q[1]);
 #else
-    SPLIT(2, 4, v, half)
-    SPLIT(1, 2, half, v)
+        v[i] = q[0];
 #endif
-#undef SPLIT
+    }
 }
 
 enum { WIDTH = (KERNELS_BLOCK + VL - 1) / VL }; /* vectors of the results of a row and a block of classes */
 
 /* The sums of k vectors over their lanes, plus start[], to out[]. */
 static inline __attribute__((always_inline)) void lane_sums(vec *sum, int k, const vec *start, vec *out) {
-    LANES(PLUS, sum, k)
+    SUMS(sum, k)
     UNROLL
     for (int i = 0; i < (k + VL - 1) / VL; i++)
         out[i] = sum[i] + start[i];
@@ -507,11 +476,14 @@ static void KERNEL(error)(size_t row_count, size_t classes, const uint16_t *labe
 static void KERNEL(row_sum)(size_t row_count, size_t classes, const float *error, float *sums, bool add) {
     for (size_t c = 0; c < classes; c += VL) {
         vec sum[VL] = {{0}};
-        for (size_t first = 0; first < row_count; first += KERNELS_LANES)
-            for (size_t i = 0; i < VL && c + i < classes; i++)
+        for (size_t i = 0; i < VL && c + i < classes; i++) {
+            vec total = zero;
+            for (size_t first = 0; first < row_count; first += KERNELS_LANES)
                 for (size_t v = 0; v < NV; v++)
-                    sum[i] += ((const vec *)(error + first * classes + (c + i) * KERNELS_LANES))[v];
-        LANES(PLUS, sum, VL)
+                    total += ((const vec *)(error + first * classes + (c + i) * KERNELS_LANES))[v];
+            sum[i] = total;
+        }
+        SUMS(sum, VL)
         if (add)
             sum[0] += *(const vec *)(sums + c);
         *(vec *)(sums + c) = sum[0];

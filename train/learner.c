@@ -3,8 +3,6 @@
 #include "common/interrupt.h"
 #include "common/mem.h"
 
-#include <string.h>
-
 enum status learner_create(struct learner *learner_ret, struct head *head, const struct optim_settings *optim,
                            size_t patience) {
     struct learner learner = {.head = head};
@@ -20,10 +18,9 @@ enum status learner_create(struct learner *learner_ret, struct head *head, const
         if (learner.gradient == NULL || learner.bias_gradient == NULL)
             status = status_set_no_memory(weights * sizeof(float), "gradients");
     }
-    if (status == STATUS_OK) {
-        memset(learner.gradient, 0, weights * sizeof(float));
+    if (status == STATUS_OK)
         *learner_ret = learner;
-    } else
+    else
         learner_free(&learner);
     return status;
 }
@@ -64,8 +61,11 @@ static bool block_at(const struct learner_work *work, size_t block_rows, size_t 
     block->batch_count = batch_end - batch_first;
     block->opens = first == batch_first;
     block->closes = first + block->count == batch_end;
+    const float *features = part->rows.features;
+    const uint32_t *order = part->order + first;
+    size_t stride = part->rows.stride;
     for (size_t r = 0; r < block->count; r++)
-        block->rows[r] = part->rows.features + part->order[first + r] * part->rows.stride;
+        block->rows[r] = features + order[r] * stride;
     for (size_t r = block->count; (r < block_rows && r < batch) || r <= KERNELS_AHEAD; r++)
         block->rows[r] = block->rows[block->count - 1];
     return true;
@@ -78,8 +78,10 @@ static void chunk_error(struct learner *learner, const struct learner_work *work
     const struct head *head = learner->head;
     uint16_t labels[HEAD_CHUNK], predicted[HEAD_CHUNK];
     float weights[HEAD_CHUNK];
+    const uint16_t *all = work->part->rows.labels;
+    const uint32_t *order = work->part->order + block->first + first;
     for (size_t r = 0; r < count; r++)
-        labels[r] = work->part->rows.labels[work->part->order[block->first + first + r]];
+        labels[r] = all[order[r]];
     for (size_t r = 0; work->class_weights != NULL && r < count; r++)
         weights[r] = work->class_weights[labels[r]];
     const float *row_weights = work->class_weights != NULL ? weights : NULL;
@@ -105,9 +107,9 @@ static void add_penalty(struct learner *learner, const struct block *block, int 
 /* Steps the weights of pieces piece..end-1, and the bias with the last piece. */
 static void update(struct learner *learner, size_t step, size_t piece, size_t end) {
     struct head *head = learner->head;
-    size_t offset = head_piece_offset(head, piece);
-    optim_step(&learner->kernel_optim, head->kernels, step, offset, head_piece_offset(head, end) - offset,
-               true, learner->gradient, head->kernel);
+    for (; piece < end; piece++)
+        optim_step(&learner->kernel_optim, head->kernels, step, head_piece_offset(head, piece),
+                   head_piece_weights(head, piece), true, learner->gradient, head->kernel);
     if (end == head->piece_count)
         optim_step(&learner->bias_optim, head->kernels, step, 0, head->columns, false, learner->bias_gradient,
                    head->bias);
