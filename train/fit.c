@@ -149,8 +149,9 @@ static enum status validate(struct team *team, size_t epoch) {
 
 static double rate_of(const struct team *team, const struct optim_settings *optim, size_t epoch) {
     const struct fit_options *options = team->options;
-    return optim->rate * optim_scheduled(options->schedule, epoch, options->epochs, options->step_epochs,
-                                         options->step_factor);
+    size_t epochs = options->schedule_epochs > 0 ? options->schedule_epochs : options->epochs;
+    return optim->rate *
+           optim_scheduled(options->schedule, epoch, epochs, options->step_epochs, options->step_factor);
 }
 
 /* One epoch of the active heads: training, then validation. */

@@ -22,10 +22,11 @@ struct fit_options {
     uint64_t seed; /* of the order of rows; the heads come initialized */
     int threads;
     struct optim_settings optim;  /* fit_run()'s; fit_heads() has one per head */
-    enum optim_schedule schedule; /* of the rate, over epochs; the next two are those of a step */
+    enum optim_schedule schedule; /* of the rate; the next two are those of a step */
     size_t step_epochs;
     double step_factor;
-    size_t patience; /* of early stopping (patience.h), in epochs; 0: none. It needs validation rows */
+    size_t schedule_epochs; /* that the schedule spans, if not `epochs`; 0: those */
+    size_t patience;        /* of early stopping (patience.h), in epochs; 0: none. It needs validation rows */
     const float *class_weights; /* [classes], or NULL: a row's cross entropy counts so much in a batch's mean,
                                  * which still divides by rows; validation and accuracy ignore it */
     size_t part_nbytes;         /* of memory for rows that are in a file (shuffle.h) */

@@ -188,13 +188,15 @@ static void keep_best(struct trial *trial) {
     job_take_results(job, best->done, trial->seconds);
 }
 
-/* Fits the best settings to all training rows, for as many epochs as were best. */
+/* Fits the best settings to all training rows, for as many epochs as were best, at the rates that they had.
+ */
 static enum status refit(struct trial *trial) {
     struct job *job = trial->job;
     struct session *session = job->session;
     const struct sweep_result *best = &trial->results[0];
     job->fit.optim = best->optim;
     job->fit.checkpoint = NULL;
+    job->fit.schedule_epochs = job->fit.epochs;
     if (job->fit.patience > 0)
         job->fit.epochs = (size_t)(best->epochs + 0.5);
     job->fit.patience = 0;

@@ -204,6 +204,17 @@ class Sweep(Case):
                     "--output=one.h5")
         self.assert_same_weights("head.h5", "one.h5")
 
+    def test_refit_keeps_the_rates_of_the_best_epochs(self):
+        result = self.fitted("--epochs=60", "--early-stopping=2", "--sweep=lr=3e-2,1e-1", "--refit", "--schedule=cosine",
+                             "--history=x.csv")
+        best = result["sweep"][0]
+        self.assertLess(best["epoch"], 60)
+        rates = [float(line["learning_rate"]) for line in self.history("x.csv")]
+        want = [best["learning_rate"] * (1 + math.cos(math.pi * i / 60)) / 2 for i in range(best["epoch"])]
+        self.assertEqual(len(rates), len(want))
+        for got, expected in zip(rates, want):
+            self.assertAlmostEqual(got, expected, delta=1e-6 * expected)
+
     def test_logdir(self):
         self.fitted("--epochs=3", "--sweep=lr=1e-3,1e-2;l2=0,1e-4", "--logdir=logs", "--histogram-freq=1")
         names = ["lr=0.001,l2=0", "lr=0.001,l2=0.0001", "lr=0.01,l2=0", "lr=0.01,l2=0.0001"]
