@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/learner.h"
+#include "train/pace.h"
 
 #include <assert.h>
 #include <math.h>
@@ -21,6 +22,7 @@ struct team {
     struct learner *learners; /* [head] */
     struct learner **active;  /* [active_count]: those that neither diverged nor stopped early */
     size_t active_count;
+    struct pace pace;
     struct learner_crew *crews; /* [threads] */
     float *parts;               /* [crew][2][head_parts] */
     float *scratch;             /* [thread][scratch_count] */
@@ -73,11 +75,17 @@ static void team_free(struct team *team) {
     mem_free(team->learners);
 }
 
+/* The threads of this epoch. Those that have a head of their own do not wait for each other. */
+static int epoch_threads(const struct team *team) {
+    bool alone = team->active_count >= (size_t)team->options->threads;
+    return alone ? team->options->threads : pace_threads(&team->pace);
+}
+
 /* Divides threads and learners into crews: as many crews as there can be, so that few threads wait for each
  * other. Returns the number of crews; *per_crew_ret is the number of threads of each. */
 static size_t make_crews(struct team *team, size_t *per_crew_ret) {
     const struct head *head = team->heads[0].head;
-    size_t threads = (size_t)team->options->threads, part_count = head_parts(head);
+    size_t threads = (size_t)epoch_threads(team), part_count = head_parts(head);
     size_t crews = threads < team->active_count ? threads : team->active_count;
     size_t per_crew = threads / crews < head->piece_count ? threads / crews : head->piece_count;
     for (size_t i = 0; i < crews; i++) {
@@ -123,7 +131,7 @@ static enum status validate(struct team *team, size_t epoch) {
         if (window.count < team->validation.count - at)
             window.count -= window.count % block_rows;
         size_t first_block = at / block_rows;
-#pragma omp parallel num_threads(team->options->threads) default(none) shared(team, window)                  \
+#pragma omp parallel num_threads(epoch_threads(team)) default(none) shared(team, window)                     \
     firstprivate(block_rows, first_block, epoch)
         {
             uint16_t predicted[HEAD_BLOCK_MAX];
@@ -284,8 +292,12 @@ enum status fit_heads(struct fit_head heads[], size_t count, struct data_rows tr
                       void *context) {
     assert(count > 0 && train.count > 0 && train.count <= UINT32_MAX && train.dim == heads[0].head->dim);
     assert(options->batch_size > 0 && options->threads > 0);
-    struct team team = {
-        .options = options, .heads = heads, .head_count = count, .train = train, .validation = validation};
+    struct team team = {.options = options,
+                        .heads = heads,
+                        .head_count = count,
+                        .train = train,
+                        .validation = validation,
+                        .pace = {.most = options->threads}};
     size_t done = 0;
     for (size_t h = 0; h < count; h++)
         heads[h].done = heads[h].diverged = 0;
@@ -294,8 +306,10 @@ enum status fit_heads(struct fit_head heads[], size_t count, struct data_rows tr
         status = begin(&team, &done);
     for (size_t epoch = done + 1; status == STATUS_OK && epoch <= options->epochs && team.active_count > 0;
          epoch++) {
-        double start = progress_clock();
+        double start = progress_clock(), cpu_start = pace_cpu_clock();
         status = run_epoch(&team, epoch);
+        if (train.features != NULL) /* else the disk may be what they wait for */
+            pace_note(&team.pace, progress_clock() - start, pace_cpu_clock() - cpu_start);
         if (status == STATUS_OK)
             status = end_epoch(&team, epoch, progress_clock() - start, listener, context);
         if (status == STATUS_OK)
