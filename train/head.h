@@ -20,8 +20,8 @@ enum {
     HEAD_PIECES_MAX = 8,  /* at most so many threads share a batch */
     HEAD_PIECE_MIN = 256, /* features: shorter pieces cost more in sums than they gain in threads */
     HEAD_BLOCK_MAX = 256, /* rows that are worked on at a time */
-    HEAD_GAP = 1024,      /* zeros behind each piece of a kernel */
-    HEAD_CHUNK = 96,      /* of a block: rows whose partial logits are passed on together */
+    HEAD_GAP = 4096,      /* zeros behind each piece of a kernel */
+    HEAD_CHUNK = 128,     /* of a block: rows whose partial logits are passed on together */
 };
 
 struct head {
