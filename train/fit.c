@@ -52,8 +52,8 @@ static enum status team_create(struct team *team) {
     team->block_correct = mem_alloc(team->head_count * team->block_count, sizeof *team->block_correct);
     if (!team->learners || !team->active || !team->crews || !team->parts || !team->scratch ||
         !team->block_losses || !team->block_correct)
-        return status_set_no_memory(threads * (2 * part_count + team->scratch_count) * sizeof(float), "traini"
-                                                                                                      "ng");
+        return status_set_no_memory(threads * (2 * part_count + team->scratch_count) * sizeof(float), "a "
+                                                                                                      "fit");
     enum status status =
         shuffle_create(&team->shuffle, team->train, options->batch_size, options->seed, options->part_nbytes);
     for (size_t h = 0; h < team->head_count && status == STATUS_OK; h++)

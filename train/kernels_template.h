@@ -122,7 +122,7 @@ gradient_block(const float *const rows[], const float *const next[], size_t row_
     }
     for (size_t r = 0; r < row_count; r++) {
         const vec *x = (const vec *)(rows[r] + from);
-        const float *e = error + r / KERNELS_LANES * classes * KERNELS_LANES + r % KERNELS_LANES;
+        const float *e = error + kernels_index(classes, r, 0);
         if (next != NULL && r % 2 == 1) {
             UNROLL
             for (int j = 0; j < g * VL; j += 16)
@@ -189,8 +189,7 @@ static void KERNEL(gradient)(const float *const rows[], const float *const next[
             float *places[2];
             for (size_t j = 0; j < 2; j++) {
                 size_t at = d + j * VL;
-                places[j] =
-                    gradient + (at / KERNELS_LANES * classes + c) * KERNELS_LANES + at % KERNELS_LANES;
+                places[j] = gradient + kernels_index(classes, at, c);
             }
             const float *const *fetch = c == 0 && (VL == 16 || d % 16 == 0) ? next : NULL;
 #define EXPAND(k)                                                                                            \
