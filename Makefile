@@ -5,6 +5,7 @@
 #   CC        the compiler, gcc or clang
 #   CFLAGS    added last, for instance -O3 -march=native
 #   PREFIX    where install puts things (/usr/local); DESTDIR is put before it
+#   OPENBLAS  the file of OpenBLAS that the programs load, a name or a path (libopenblas.so.0)
 #   PYTHON    the python3 that has Debian's python3-* packages
 #   V=1       shows the commands
 
@@ -12,6 +13,7 @@ CONFIG ?= release
 CFLAGS ?=
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
+OPENBLAS ?= libopenblas.so.0
 VERSION := 1.0.0
 
 # The packages of Debian 12, in one place: to build and run, and what the tests and checks need on top.
@@ -43,9 +45,10 @@ MODULES := hdf5 openblas zlib libcrypto libisal libcjson libprotobuf-c
 PROTO := build/proto
 
 # Evaluated in the recipes, because on a bare machine pkg-config comes with `make deps`.
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -I. -I$(PROTO) -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -DBLAS_LIBRARY='"$(OPENBLAS)"' -I. -I$(PROTO) -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
              $(shell pkg-config --cflags $(MODULES)) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(MODULES)) -lm
+# OpenBLAS is loaded when it is needed (common/blas.h), not linked.
+LIBS = $(shell pkg-config --libs $(filter-out openblas,$(MODULES))) -ldl -lm
 
 MACHINE := $(shell uname -m)
 ifeq ($(MACHINE),x86_64)

@@ -1,11 +1,13 @@
 /* mem: aligned memory for tensors, and the process's peak memory. */
 #include "common/mem.h"
+#include "common/cgroup.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
 
@@ -33,14 +35,32 @@ void mem_free(void *block) {
     free(block);
 }
 
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+size_t mem_address_space_nbytes(void) {
+    struct rlimit limit;
+    unsigned long long pages = 0;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL && fscanf(file, "%llu", &pages) != 1)
+        pages = 0;
+    if (file != NULL)
+        fclose(file);
+    size_t used = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+    return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+}
+
 size_t mem_available_nbytes(void) {
     unsigned long long kilobytes;
     char line[128];
-    size_t available = SIZE_MAX;
+    size_t available = smaller(mem_address_space_nbytes(), cgroup_read("").memory_nbytes);
     FILE *file = fopen("/proc/meminfo", "re");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
         if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1)
-            available = (size_t)kilobytes * 1024;
+            available = smaller(available, (size_t)kilobytes * 1024);
     if (file != NULL)
         fclose(file);
     return available;

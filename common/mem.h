@@ -19,9 +19,12 @@ static inline size_t mem_round_up(size_t nbytes) {
     return (nbytes + MEM_ALIGNMENT - 1) / MEM_ALIGNMENT * MEM_ALIGNMENT;
 }
 
-/* Memory that programs could still get without making others suffer, in bytes: MemAvailable of /proc/meminfo,
- * or SIZE_MAX where there is no such file. */
+/* Memory that this process can still get, in bytes: the least of MemAvailable of /proc/meminfo, what the limits of its
+ * control groups leave (cgroup.h), and mem_address_space_nbytes(). SIZE_MAX where nothing says. */
 size_t mem_available_nbytes(void);
+
+/* Address space that the limit of the process (ulimit -v) leaves, in bytes; SIZE_MAX without a limit. */
+size_t mem_address_space_nbytes(void);
 
 /* Largest resident set of this process so far, in bytes. */
 size_t mem_peak_rss_nbytes(void);

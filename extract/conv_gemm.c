@@ -147,8 +147,8 @@ static void run(const struct conv_plan *plan, size_t count, const float *in, flo
             for (size_t i = 0; i < images; i++)
                 end = im2col(shape, in + (n + i) * H * W * C, y, rows, end);
             memset(end, 0, (size_t)(patches + pixels * 9 * C - end) * sizeof *end);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)pixels, (int)K, (int)(9 * C), 1,
-                        patches, (int)(9 * C), plan->kernel, (int)K, 0, product, (int)K);
+            blas_sgemm(CblasNoTrans, CblasNoTrans, pixels, K, 9 * C, 1, patches, 9 * C, plan->kernel, K, 0,
+                       product, K);
             for (size_t i = 0; i < images; i++)
                 finish(plan, rows, product + i * rows * W * K,
                        out + ((n + i) * out_height + conv_output_side(shape, y)) * out_width * K);

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/threads.h"
 #include "common/weights.h"
 #include "extract/cpu.h"
 #include "extract/pipeline.h"
@@ -18,7 +19,6 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +71,9 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "How to make it:", 2},
     {"engine", 'e', "NAME", 0,
      "winograd (what auto chooses), gemm (OpenBLAS), or reference (slow loops that judge the others)", 2},
-    {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 2},
+    {"threads", 'j', "N", 0,
+     "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); the result does not depend on it",
+     2},
     {NULL, 0, NULL, 0, "What to tell:", 3},
     {"json", KEY_JSON, "FILE", 0, "Write one JSON object about the run (- is standard output)", 3},
     {"quiet", 'q', NULL, 0, "Say nothing but errors", 3},
@@ -288,10 +290,12 @@ static enum status choose_engine(struct arguments *arguments) {
         arguments->run.engine = &conv_reference;
         arguments->run.isa = "double";
         return STATUS_OK;
-    case ENGINE_GEMM:
+    case ENGINE_GEMM: {
+        enum status status = blas_init((int)arguments->run.threads);
         arguments->run.engine = &conv_gemm;
-        arguments->run.isa = blas_core_name();
-        return STATUS_OK;
+        arguments->run.isa = status == STATUS_OK ? blas_core_name() : "";
+        return status;
+    }
     default: {
         enum status status = cpu_isa_select(&isa);
         arguments->run.engine = &conv_winograd;
@@ -304,13 +308,12 @@ static enum status choose_engine(struct arguments *arguments) {
 static enum status extract(struct arguments *arguments) {
     struct pipeline_result result;
     struct output json = {0};
+    arguments->run.threads = (size_t)threads_settle((int)arguments->run.threads);
     enum status status = choose_engine(arguments);
     if (status == STATUS_OK && arguments->json != NULL) /* before the work: a wrong name is told now */
         status = output_open(&json, arguments->json);
     if (status != STATUS_OK)
         return status;
-    omp_set_num_threads((int)arguments->run.threads);
-    blas_init();
     log_detail("engine %s (%s), %zu threads", arguments->run.engine->name, arguments->run.isa,
                arguments->run.threads);
     status = pipeline_run(&arguments->run, &result);
@@ -338,7 +341,7 @@ int main(int argc, char *argv[]) {
         .run = {.cache = DEFAULT_OUTPUT,
                 .weights = WEIGHTS_DEFAULT,
                 .size = DEFAULT_SIZE,
-                .threads = (size_t)omp_get_num_procs()},
+                .threads = (size_t)threads_default()},
         .classes = DEFAULT_CLASSES,
         .level = LOG_NORMAL,
     };

@@ -23,9 +23,10 @@ struct team {
     struct learner **active;  /* [active_count]: those that neither diverged nor stopped early */
     size_t active_count;
     struct pace pace;
-    struct learner_crew *crews; /* [threads] */
-    float *parts;               /* [crew][2][head_parts] */
-    float *scratch;             /* [thread][scratch_count] */
+    struct learner_crew *crews; /* [threads], of which crew_count are in use, all with as many threads */
+    size_t crew_count;
+    float *parts;   /* [crew][2][head_parts] */
+    float *scratch; /* [thread][scratch_count] */
     size_t scratch_count;
     struct data_rows train, validation;
     struct shuffle shuffle;
@@ -81,11 +82,11 @@ static int epoch_threads(const struct team *team) {
     return alone ? team->options->threads : pace_threads(&team->pace);
 }
 
-/* Divides threads and learners into crews: as many crews as there can be, so that few threads wait for each
- * other. Returns the number of crews; *per_crew_ret is the number of threads of each. */
-static size_t make_crews(struct team *team, size_t *per_crew_ret) {
+/* Divides `threads` threads and the learners into crews: as many crews as there can be, so that few threads
+ * wait for each other. A thread past the last crew has nothing to do. */
+static void make_crews(struct team *team, size_t threads) {
     const struct head *head = team->heads[0].head;
-    size_t threads = (size_t)epoch_threads(team), part_count = head_parts(head);
+    size_t part_count = head_parts(head);
     size_t crews = threads < team->active_count ? threads : team->active_count;
     size_t per_crew = threads / crews < head->piece_count ? threads / crews : head->piece_count;
     for (size_t i = 0; i < crews; i++) {
@@ -96,24 +97,27 @@ static size_t make_crews(struct team *team, size_t *per_crew_ret) {
             .thread_count = per_crew,
             .parts = {team->parts + 2 * i * part_count, team->parts + (2 * i + 1) * part_count}};
     }
-    *per_crew_ret = per_crew;
-    return crews;
+    team->crew_count = crews;
 }
 
-/* Takes the active heads through one part of an epoch. */
+/* Takes the active heads through one part of an epoch. The threads of a crew wait for each other, so the crews
+ * are made for the threads that there are: OpenMP may give fewer than asked for. */
 static void run_part(struct team *team, const struct shuffle_part *part) {
-    size_t per_crew, crews = make_crews(team, &per_crew);
     struct learner_work work = {.part = part,
                                 .batch_size = team->options->batch_size,
                                 .step = team->step,
                                 .class_weights = team->options->class_weights};
-#pragma omp parallel num_threads((int)(crews * per_crew)) default(none) shared(team, work)                   \
-    firstprivate(per_crew)
+    make_crews(team, (size_t)epoch_threads(team));
+    size_t wanted = team->crew_count * team->crews[0].thread_count;
+#pragma omp parallel num_threads((int)wanted) default(none) shared(team, work)
     {
-        size_t thread = (size_t)omp_get_thread_num();
+#pragma omp single
+        make_crews(team, (size_t)omp_get_num_threads());
+        size_t thread = (size_t)omp_get_thread_num(), per_crew = team->crews[0].thread_count;
         unsigned before = kernels_flush_begin();
-        learner_crew_run(&team->crews[thread / per_crew], thread % per_crew, &work,
-                         team->scratch + thread * team->scratch_count + head_parts(team->heads[0].head));
+        if (thread / per_crew < team->crew_count)
+            learner_crew_run(&team->crews[thread / per_crew], thread % per_crew, &work,
+                             team->scratch + thread * team->scratch_count + head_parts(team->heads[0].head));
         kernels_flush_end(before);
     }
     team->step += (part->count - 1) / work.batch_size + 1;

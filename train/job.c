@@ -53,6 +53,8 @@ enum status job_prepare(struct job *job, struct session *session, size_t *fit_co
         return status_set_no_memory(job->fit.epochs * sizeof *job->history, "the history");
     enum status status =
         split_rows(session->info->splits[CACHE_TRAIN].rows, options->validation_split, fit_count_ret);
+    if (status == STATUS_OK && job->fit.optim.kind == OPTIM_LBFGS)
+        status = blas_init(job->fit.threads);
     if (status == STATUS_OK)
         status = check_head_path(options->output);
     if (status == STATUS_OK)

@@ -1,9 +1,9 @@
 /* main: `train` from its command line to its exit status, which only this file decides. */
-#include "common/blas.h"
 #include "common/cli.h"
 #include "common/h5.h"
 #include "common/interrupt.h"
 #include "common/log.h"
+#include "common/threads.h"
 #include "train/options.h"
 #include "train/run.h"
 #include "train/session.h"
@@ -25,7 +25,7 @@ int main(int argc, char *argv[]) {
     options_parse(&options, argc, argv);
     log_init(program_invocation_short_name, options.level);
     h5_init();
-    blas_init();
+    options.fit.threads = threads_settle(options.fit.threads);
     enum status status = session_open(&session, &options);
     if (status == STATUS_OK && options.sweep.count > 0)
         status = run_sweep(&session);

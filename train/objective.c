@@ -58,9 +58,8 @@ static void add_block(struct objective *objective, size_t share, size_t first, s
     float weights[BLOCK];
     for (size_t r = 0; r < count; r++)
         memcpy(logits + r * classes, objective->bias, classes * sizeof(float));
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)count, (blasint)classes, (blasint)dim, 1,
-                x, (blasint)objective->rows.stride, objective->kernel, (blasint)classes, 1, logits,
-                (blasint)classes);
+    blas_sgemm(CblasNoTrans, CblasNoTrans, count, classes, dim, 1, x, objective->rows.stride,
+               objective->kernel, classes, 1, logits, classes);
     for (size_t r = 0; r < count; r++)
         for (size_t c = 0; c < classes; c++)
             error[kernels_index(classes, r, c)] = logits[r * classes + c];
@@ -78,8 +77,8 @@ static void add_block(struct objective *objective, size_t share, size_t first, s
             slope[objective->kernel_count + c] += (double)e;
         }
     }
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)dim, (blasint)classes, (blasint)count, 1, x,
-                (blasint)objective->rows.stride, logits, (blasint)classes, 0, products, (blasint)classes);
+    blas_sgemm(CblasTrans, CblasNoTrans, dim, classes, count, 1, x, objective->rows.stride, logits, classes,
+               0, products, classes);
     for (size_t i = 0; i < objective->kernel_count; i++)
         slope[i] += (double)products[i];
 }

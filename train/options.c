@@ -1,11 +1,11 @@
 /* options: the command line of `train`. */
 #include "train/options.h"
 #include "common/cli.h"
+#include "common/threads.h"
 #include "common/weights.h"
 #include "train/lbfgs.h"
 
 #include <errno.h>
-#include <omp.h>
 #include <string.h>
 
 #define DEFAULT_OUTPUT "head.h5"
@@ -128,7 +128,9 @@ static const struct argp_option table[] = {
      "larger is "
      "read in shuffled blocks",
      1},
-    {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 1},
+    {"threads", 'j', "N", 0,
+     "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); the result does not depend on it",
+     1},
     {NULL, 0, NULL, 0, "What to write:", 2},
     {"output", 'o', "FILE", 0,
      "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -); with "
@@ -537,7 +539,7 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .fit = {.epochs = DEFAULT_EPOCHS,
                 .batch_size = DEFAULT_BATCH,
                 .seed = DEFAULT_SEED,
-                .threads = omp_get_num_procs(),
+                .threads = threads_default(),
                 .optim = {.kind = OPTIM_ADAM}},
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,

@@ -282,7 +282,8 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     omp_set_num_threads(1);
-    blas_init();
+    if (blas_init(1) != STATUS_OK)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference),   cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_nan),         cmocka_unit_test(test_gemm),

@@ -195,8 +195,7 @@ int main(void) {
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_interrupt),
     };
-    blas_init();
-    if (kernels_select(&kernels) != STATUS_OK)
+    if (blas_init(2) != STATUS_OK || kernels_select(&kernels) != STATUS_OK)
         return 1;
     return cmocka_run_group_tests_name("lbfgs", tests, unit_scratch_make, unit_scratch_remove);
 }

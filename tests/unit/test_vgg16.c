@@ -152,7 +152,8 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     omp_set_num_threads(1);
-    blas_init();
+    if (blas_init(1) != STATUS_OK)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),        cmocka_unit_test(test_dim),       cmocka_unit_test(test_engines),
         cmocka_unit_test(test_not_constant), cmocka_unit_test(test_no_memory),
