@@ -13,33 +13,33 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksums of a ca
 
 const char *const cache_split_names[CACHE_SPLITS] = {[CACHE_TRAIN] = "train", [CACHE_TEST] = "test"};
 
-#define TEXT(type, member, role)                                                                             \
-    { #member, offsetof(type, member), sizeof(((type *)0)->member), role }
-#define WHOLE(type, member, role)                                                                            \
-    { #member, offsetof(type, member), 0, role }
+#define TEXT(type, member, role, option)                                                                     \
+    { #member, offsetof(type, member), sizeof(((type *)0)->member), role, option }
+#define WHOLE(type, member, role, option)                                                                    \
+    { #member, offsetof(type, member), 0, role, option }
 
 const struct cache_field cache_root_fields[] = {
-    TEXT(struct cache_info, created_by, CACHE_NOTE),
-    TEXT(struct cache_info, backbone, CACHE_PROVENANCE),
-    TEXT(struct cache_info, layer, CACHE_PROVENANCE),
-    WHOLE(struct cache_info, input_size, CACHE_PROVENANCE),
-    TEXT(struct cache_info, resize, CACHE_PROVENANCE),
-    TEXT(struct cache_info, preprocess, CACHE_PROVENANCE),
-    TEXT(struct cache_info, weights_sha256, CACHE_PROVENANCE),
-    TEXT(struct cache_info, weights_source, CACHE_NOTE),
-    TEXT(struct cache_info, engine, CACHE_IDENTITY),
-    TEXT(struct cache_info, isa, CACHE_IDENTITY),
-    WHOLE(struct cache_info, classes, CACHE_IDENTITY),
+    TEXT(struct cache_info, created_by, CACHE_NOTE, NULL),
+    TEXT(struct cache_info, backbone, CACHE_PROVENANCE, NULL),
+    TEXT(struct cache_info, layer, CACHE_PROVENANCE, NULL),
+    WHOLE(struct cache_info, input_size, CACHE_PROVENANCE, "--size"),
+    TEXT(struct cache_info, resize, CACHE_PROVENANCE, NULL),
+    TEXT(struct cache_info, preprocess, CACHE_PROVENANCE, "--preprocess"),
+    TEXT(struct cache_info, weights_sha256, CACHE_PROVENANCE, "--weights"),
+    TEXT(struct cache_info, weights_source, CACHE_NOTE, NULL),
+    TEXT(struct cache_info, engine, CACHE_IDENTITY, "--engine"),
+    TEXT(struct cache_info, isa, CACHE_IDENTITY, "VGGCACHE_ISA; with --engine=gemm OPENBLAS_CORETYPE"),
+    WHOLE(struct cache_info, classes, CACHE_IDENTITY, NULL),
 };
 const size_t cache_root_field_count = sizeof cache_root_fields / sizeof cache_root_fields[0];
 
 const struct cache_field cache_split_fields[] = {
-    TEXT(struct cache_split_info, images_sha256, CACHE_IDENTITY),
-    TEXT(struct cache_split_info, labels_sha256, CACHE_IDENTITY),
-    TEXT(struct cache_split_info, source, CACHE_NOTE),
-    WHOLE(struct cache_split_info, image_height, CACHE_IDENTITY),
-    WHOLE(struct cache_split_info, image_width, CACHE_IDENTITY),
-    WHOLE(struct cache_split_info, block_rows, CACHE_IDENTITY),
+    TEXT(struct cache_split_info, images_sha256, CACHE_IDENTITY, NULL),
+    TEXT(struct cache_split_info, labels_sha256, CACHE_IDENTITY, NULL),
+    TEXT(struct cache_split_info, source, CACHE_NOTE, NULL),
+    WHOLE(struct cache_split_info, image_height, CACHE_IDENTITY, NULL),
+    WHOLE(struct cache_split_info, image_width, CACHE_IDENTITY, NULL),
+    WHOLE(struct cache_split_info, block_rows, CACHE_IDENTITY, NULL),
 };
 const size_t cache_split_field_count = sizeof cache_split_fields / sizeof cache_split_fields[0];
 

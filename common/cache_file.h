@@ -23,7 +23,8 @@ struct cache_field {
         CACHE_NOTE,
         CACHE_IDENTITY,
         CACHE_PROVENANCE
-    } role; /* not compared; compared; also kept in heads */
+    } role;             /* not compared; compared; also kept in heads */
+    const char *option; /* what of a command sets it, for messages; NULL: nothing */
 };
 
 /* The attributes of "/" and of "/SPLIT". */

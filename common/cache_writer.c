@@ -65,7 +65,7 @@ static enum status lock_partial(struct cache_writer *writer) {
     }
 }
 
-/* Appends "NAME is A, asked for B" for each field that differs. */
+/* Appends "NAME is A, asked for B (OPTION)" for each field that differs. */
 static void list_differences(char *text, size_t size, const char *prefix, const struct cache_field *fields,
                              size_t count, const void *found, const void *wanted) {
     char a[CACHE_SOURCE], b[CACHE_SOURCE];
@@ -75,9 +75,10 @@ static void list_differences(char *text, size_t size, const char *prefix, const 
         cache_field_text(&fields[i], found, a);
         cache_field_text(&fields[i], wanted, b);
         size_t used = strlen(text);
+        const char *option = fields[i].option;
         if (strcmp(a, b) != 0)
-            snprintf(text + used, size - used, "%s%s%s is %s, asked for %s", used ? "; " : "", prefix,
-                     fields[i].name, a, b);
+            snprintf(text + used, size - used, "%s%s%s is %s, asked for %s%s%s%s", used ? "; " : "", prefix,
+                     fields[i].name, a, b, option ? " (" : "", option ? option : "", option ? ")" : "");
     }
 }
 

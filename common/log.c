@@ -17,10 +17,11 @@ enum log_level log_level(void) {
     return level;
 }
 
-__attribute__((format(printf, 1, 0))) static void print_line(const char *format, va_list args) {
+__attribute__((format(printf, 2, 0))) static void print_line(const char *kind, const char *format,
+                                                             va_list args) {
     progress_wipe();
     flockfile(stderr);
-    fprintf(stderr, "%s: ", program);
+    fprintf(stderr, "%s: %s", program, kind);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     funlockfile(stderr);
@@ -29,7 +30,14 @@ __attribute__((format(printf, 1, 0))) static void print_line(const char *format,
 void log_error(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    print_line(format, args);
+    print_line("", format, args);
+    va_end(args);
+}
+
+void log_warning(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print_line("warning: ", format, args);
     va_end(args);
 }
 
@@ -37,7 +45,7 @@ void log_info(const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (level >= LOG_NORMAL)
-        print_line(format, args);
+        print_line("", format, args);
     va_end(args);
 }
 
@@ -45,6 +53,6 @@ void log_detail(const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (level >= LOG_VERBOSE)
-        print_line(format, args);
+        print_line("", format, args);
     va_end(args);
 }

@@ -12,7 +12,7 @@
 #ifndef EXTRACT_KERNELS_H
 #define EXTRACT_KERNELS_H
 
-#include "extract/cpu.h"
+#include "common/cpu.h"
 #include <stddef.h>
 
 enum {

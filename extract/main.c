@@ -4,6 +4,7 @@
 #include "common/blas.h"
 #include "common/cache.h"
 #include "common/cli.h"
+#include "common/cpu.h"
 #include "common/h5.h"
 #include "common/interrupt.h"
 #include "common/log.h"
@@ -12,7 +13,6 @@
 #include "common/progress.h"
 #include "common/threads.h"
 #include "common/weights.h"
-#include "extract/cpu.h"
 #include "extract/pipeline.h"
 #include "extract/summary.h"
 
@@ -268,7 +268,7 @@ static enum status write_json(const struct arguments *arguments, const struct pi
         cJSON_AddNullToObject(json, "images_per_second");
     cJSON_AddStringToObject(json, "engine", arguments->run.engine->name);
     cJSON_AddStringToObject(json, "isa", arguments->run.isa);
-    cJSON_AddNumberToObject(json, "threads", (double)arguments->run.threads);
+    cJSON_AddNumberToObject(json, "threads", (double)result->threads);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)mem_peak_rss_nbytes());
     cJSON_AddStringToObject(json, "cache", arguments->run.cache);
     char *text = cJSON_Print(json);
@@ -332,7 +332,7 @@ static enum status extract(struct arguments *arguments) {
                 "memory)\n",
                 arguments->run.cache, result.images, progress_duration(result.seconds, duration),
                 (double)result.images / result.seconds, arguments->run.engine->name, arguments->run.isa,
-                arguments->run.threads, (double)mem_peak_rss_nbytes() / 1e6);
+                result.threads, (double)mem_peak_rss_nbytes() / 1e6);
     return arguments->json != NULL ? write_json(arguments, &result, &json) : STATUS_OK;
 }
 

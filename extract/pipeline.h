@@ -26,6 +26,7 @@ struct pipeline_options {
 struct pipeline_result {
     size_t images;  /* computed in this run */
     size_t resumed; /* found done */
+    size_t threads; /* options->threads, or fewer when the memory is not enough for them */
     double seconds;
 };
 

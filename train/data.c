@@ -76,18 +76,29 @@ static enum status read_labels(struct data_split *data) {
     return status;
 }
 
+size_t data_row_nbytes(const struct cache_info *info) {
+    return stride_of(info->dim) * sizeof(float);
+}
+
+size_t data_window_rows(const struct cache_info *info, enum cache_split split, size_t window_nbytes) {
+    size_t rows = info->splits[split].rows, block = info->splits[split].block_rows;
+    size_t all = rows / block + (rows % block != 0), least = HEAD_BLOCK_MAX / block + 2;
+    size_t blocks = window_nbytes / data_row_nbytes(info) / block;
+    blocks = blocks > least ? blocks : least;
+    return block * (blocks < all ? blocks : all);
+}
+
 enum status data_open(struct cache *cache, enum cache_split split, size_t window_nbytes,
                       struct data_split *data_ret) {
     const struct cache_info *info = cache_info(cache);
-    size_t block = info->splits[split].block_rows, row_nbytes = stride_of(info->dim) * sizeof(float);
-    size_t blocks = window_nbytes / row_nbytes / block, least = HEAD_BLOCK_MAX / block + 2;
+    size_t row_nbytes = data_row_nbytes(info);
     struct data_split data = {
         .count = info->splits[split].rows, .dim = info->dim, .stride = stride_of(info->dim)};
     struct data_file *file = data.file = calloc(1, sizeof *file);
     if (file == NULL)
         return status_set_no_memory(sizeof *file, cache_split_names[split]);
     *file = (struct data_file){
-        .cache = cache, .split = split, .window_rows = block * (blocks > least ? blocks : least)};
+        .cache = cache, .split = split, .window_rows = data_window_rows(info, split, window_nbytes)};
     file->features = mem_alloc(file->window_rows, row_nbytes);
     file->labels = mem_alloc(file->window_rows, sizeof *file->labels);
     data.labels = mem_alloc(data.count, sizeof *data.labels);

@@ -38,6 +38,10 @@ struct data_split {
 /* Bytes of the features of a split in memory; SIZE_MAX if that is more. */
 size_t data_nbytes(const struct cache_info *info, enum cache_split split);
 
+/* Bytes of one row in memory, and rows of the windows that data_open() makes. */
+size_t data_row_nbytes(const struct cache_info *info);
+size_t data_window_rows(const struct cache_info *info, enum cache_split split, size_t window_nbytes);
+
 /* Reads and verifies a whole split; free with data_unload(). STATUS_NO_MEMORY, or what cache_read() says. */
 enum status data_load(struct cache *cache, enum cache_split split, struct data_split *data_ret);
 

@@ -1,5 +1,6 @@
 /* fit: trains heads as keras.Model.fit() does. */
 #include "train/fit.h"
+#include "common/cpu.h"
 #include "common/interrupt.h"
 #include "common/mem.h"
 #include "common/progress.h"
@@ -114,11 +115,11 @@ static void run_part(struct team *team, const struct shuffle_part *part) {
 #pragma omp single
         make_crews(team, (size_t)omp_get_num_threads());
         size_t thread = (size_t)omp_get_thread_num(), per_crew = team->crews[0].thread_count;
-        unsigned before = kernels_flush_begin();
+        unsigned before = cpu_flush_begin();
         if (thread / per_crew < team->crew_count)
             learner_crew_run(&team->crews[thread / per_crew], thread % per_crew, &work,
                              team->scratch + thread * team->scratch_count + head_parts(team->heads[0].head));
-        kernels_flush_end(before);
+        cpu_flush_end(before);
     }
     team->step += (part->count - 1) / work.batch_size + 1;
 }
@@ -140,7 +141,7 @@ static enum status validate(struct team *team, size_t epoch) {
         {
             uint16_t predicted[HEAD_BLOCK_MAX];
             float *scratch = team->scratch + (size_t)omp_get_thread_num() * team->scratch_count;
-            unsigned before = kernels_flush_begin();
+            unsigned before = cpu_flush_begin();
 #pragma omp single nowait
             shuffle_begin(&team->shuffle, epoch + 1); /* which waits for no memory, as the others do */
 #pragma omp for schedule(dynamic)
@@ -153,7 +154,7 @@ static enum status validate(struct team *team, size_t epoch) {
                                    &team->block_losses[b], &team->block_correct[b]);
                 }
             }
-            kernels_flush_end(before);
+            cpu_flush_end(before);
         }
     }
     return STATUS_OK;

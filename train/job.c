@@ -104,6 +104,32 @@ static enum status weigh_classes(struct job *job) {
     return fit_balance(job->fitted, classes, job->class_weights);
 }
 
+/* Keras' rule holds back the LAST rows; of data sorted by class those are whole classes, and the fit is of no use for
+ * them. Says so. */
+static enum status warn_of_unfitted(const struct job *job) {
+    enum { NAMED_MAX = 10 };
+    size_t classes = job->session->head.classes, unfitted = 0, used = 0;
+    char names[16 * NAMED_MAX] = "";
+    unsigned char *fitted = calloc(classes, 1);
+    if (fitted == NULL)
+        return status_set_no_memory(classes, "classes");
+    for (size_t r = 0; r < job->fitted.count; r++)
+        fitted[job->fitted.labels[r]] = 1;
+    for (size_t r = 0; r < job->held.count; r++) {
+        uint16_t label = job->held.labels[r];
+        if (fitted[label] == 0 && unfitted++ < NAMED_MAX)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s %u", used > 0 ? "," : "", label);
+        fitted[label] = 1;
+    }
+    free(fitted);
+    if (unfitted > 0)
+        log_warning(
+            "no row of class%s%s%s is fitted: all are among the last rows, which --validation-split holds back "
+            "for validation; are the data sorted by class? --folds=5 fits and validates on parts of each class",
+            unfitted == 1 ? "" : "es", names, unfitted > NAMED_MAX ? ", ..." : "");
+    return STATUS_OK;
+}
+
 enum status job_use_rows(struct job *job, size_t fit_count) {
     const struct options *options = job->session->options;
     const struct data_split *train = &job->session->data[CACHE_TRAIN];
@@ -113,8 +139,8 @@ enum status job_use_rows(struct job *job, size_t fit_count) {
                                               "adam or sgd, or a larger --memory");
     job->fitted = data_slice(train, 0, fit_count);
     job->held = data_slice(train, fit_count, train->count - fit_count);
-    enum status status = STATUS_OK;
-    if (options->standardize)
+    enum status status = options->folds == 0 ? warn_of_unfitted(job) : STATUS_OK;
+    if (status == STATUS_OK && options->standardize)
         status = standardize_train(job);
     if (status == STATUS_OK && options->balanced)
         status = weigh_classes(job);

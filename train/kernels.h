@@ -101,9 +101,4 @@ extern const struct kernels kernels_table__generic, kernels_table__avx2, kernels
  * STATUS_USAGE when that is no name, STATUS_UNSUPPORTED when the machine lacks it. */
 enum status kernels_select(const struct kernels **kernels_ret);
 
-/* Makes the calling thread treat numbers below 1.2e-38 as zero, as TensorFlow does (they cost up to a hundred
- * times as much on some processors, and Adam's squares are full of them), and undoes that. */
-unsigned kernels_flush_begin(void);
-void kernels_flush_end(unsigned before);
-
 #endif

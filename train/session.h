@@ -20,7 +20,8 @@ struct session {
     struct cache *cache;
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];
-    size_t part_nbytes; /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
+    size_t part_nbytes;   /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
+    size_t window_nbytes; /* of memory to read each split, then */
     struct head head;
     uint16_t *predicted;              /* [test rows], and what follows from it: */
     struct evaluate_class *per_class; /* [classes] */

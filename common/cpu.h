@@ -1,7 +1,7 @@
-/* cpu: which instruction set the kernels use. It detects and chooses, and refuses to use one by name
- * that the processor lacks; it knows nothing of convolutions. */
-#ifndef EXTRACT_CPU_H
-#define EXTRACT_CPU_H
+/* cpu: what the processor can do, and which instruction set the kernels use. It detects and chooses, and refuses
+ * to use one by name that the processor lacks; it knows no kernel. */
+#ifndef COMMON_CPU_H
+#define COMMON_CPU_H
 
 #include "common/status.h"
 #include <stdbool.h>
@@ -23,9 +23,14 @@ bool cpu_isa_available(enum cpu_isa isa);
 
 /* The instruction set to use: the one that the environment variable VGGCACHE_ISA names, else the widest
  * one available. STATUS_USAGE when the variable names none that is known, STATUS_UNSUPPORTED when it
- * names one that the processor lacks; *isa_ret is set on success only. The environment is read at every
- * call; thread-safe as long as nobody changes it. */
+ * names one that the processor lacks; *isa_ret is set on success only. An empty variable counts as unset. The
+ * environment is read at every call; thread-safe as long as nobody changes it. */
 enum status cpu_isa_select(enum cpu_isa *isa_ret);
+
+/* Makes the calling thread treat numbers below 1.2e-38 as zero, as TensorFlow does (they cost up to a hundred
+ * times as much on some processors, and Adam's squares are full of them), and undoes that. */
+unsigned cpu_flush_begin(void);
+void cpu_flush_end(unsigned before);
 
 /* Bytes of the data cache of this level (1, 2 or 3) that a core sees, or a usual size where the system
  * does not say. */

@@ -1,9 +1,12 @@
 /* cpu: detection of instruction sets and cache sizes. The only file that asks the processor. */
-#include "extract/cpu.h"
+#include "common/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 static const char *const isa_names[] = {
     [CPU_ISA_GENERIC] = "generic",
@@ -35,6 +38,8 @@ bool cpu_isa_available(enum cpu_isa isa) {
 
 enum status cpu_isa_select(enum cpu_isa *isa_ret) {
     const char *wish = getenv("VGGCACHE_ISA");
+    if (wish != NULL && wish[0] == '\0')
+        wish = NULL; /* VGGCACHE_ISA= before a command is how people unset it */
     for (int isa = CPU_ISA_COUNT - 1; isa >= 0; isa--) {
         if (wish != NULL && strcmp(wish, isa_names[isa]) != 0)
             continue;
@@ -50,6 +55,24 @@ enum status cpu_isa_select(enum cpu_isa *isa_ret) {
     }
     return status_set(STATUS_USAGE,
                       "VGGCACHE_ISA=%s is unknown; it may be generic, avx2 or avx512, or not set", wish);
+}
+
+unsigned cpu_flush_begin(void) {
+#ifdef __x86_64__
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040); /* flush to zero, denormals are zero */
+    return before;
+#else
+    return 0;
+#endif
+}
+
+void cpu_flush_end(unsigned before) {
+#ifdef __x86_64__
+    _mm_setcsr(before);
+#else
+    (void)before;
+#endif
 }
 
 size_t cpu_cache_nbytes(int level) {
