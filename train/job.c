@@ -104,29 +104,36 @@ static enum status weigh_classes(struct job *job) {
     return fit_balance(job->fitted, classes, job->class_weights);
 }
 
-/* Keras' rule holds back the LAST rows; of data sorted by class those are whole classes, and the fit is of no use for
- * them. Says so. */
+/* Keras' rule holds back the LAST rows. Of data sorted by class these are (nearly) whole classes, for which the fit is
+ * then of no use: warns of classes of which no row is fitted, or less than a quarter of their share. */
 static enum status warn_of_unfitted(const struct job *job) {
-    enum { NAMED_MAX = 10 };
-    size_t classes = job->session->head.classes, unfitted = 0, used = 0;
-    char names[16 * NAMED_MAX] = "";
-    unsigned char *fitted = calloc(classes, 1);
+    enum { NAMED_MAX = 8 };
+    size_t classes = job->session->head.classes, count = 0, used = 0;
+    size_t rows = job->fitted.count + job->held.count;
+    char names[64 * NAMED_MAX] = "";
+    size_t *fitted = calloc(2 * classes, sizeof *fitted), *held = fitted + classes;
     if (fitted == NULL)
-        return status_set_no_memory(classes, "classes");
+        return status_set_no_memory(2 * classes * sizeof *fitted, "classes");
     for (size_t r = 0; r < job->fitted.count; r++)
-        fitted[job->fitted.labels[r]] = 1;
-    for (size_t r = 0; r < job->held.count; r++) {
-        uint16_t label = job->held.labels[r];
-        if (fitted[label] == 0 && unfitted++ < NAMED_MAX)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s %u", used > 0 ? "," : "", label);
-        fitted[label] = 1;
+        fitted[job->fitted.labels[r]]++;
+    for (size_t r = 0; r < job->held.count; r++)
+        held[job->held.labels[r]]++;
+    for (size_t c = 0; c < classes; c++) {
+        size_t all = fitted[c] + held[c];
+        double share = (double)all * (double)job->fitted.count / (double)rows;
+        if (held[c] == 0 || (fitted[c] > 0 && (double)fitted[c] >= share / 4))
+            continue;
+        if (count++ < NAMED_MAX)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%sclass %zu (%zu of %zu)",
+                                     used > 0 ? ", " : "", c, fitted[c], all);
     }
     free(fitted);
-    if (unfitted > 0)
+    if (count > 0)
         log_warning(
-            "no row of class%s%s%s is fitted: all are among the last rows, which --validation-split holds back "
-            "for validation; are the data sorted by class? --folds=5 fits and validates on parts of each class",
-            unfitted == 1 ? "" : "es", names, unfitted > NAMED_MAX ? ", ..." : "");
+            "few or no rows are fitted of %s%s: the others are among the last rows, which "
+            "--validation-split holds back for validation; are the data sorted by class? --folds=5 fits and "
+            "validates on parts of each class",
+            names, count > NAMED_MAX ? " and more" : "");
     return STATUS_OK;
 }
 
