@@ -8,8 +8,11 @@
 enum { MEM_ALIGNMENT = 64 }; /* bytes: a cache line, and the widest vector register */
 
 /* `count * size` bytes, aligned to MEM_ALIGNMENT, not initialised; NULL when they cannot be had or the
- * product overflows. Blocks of 4 MiB and more ask for huge pages. Free with mem_free(). Thread-safe. */
+ * product overflows. Blocks of 4 MiB and more ask for huge pages, and must fit into what control groups leave. Free with mem_free(). Thread-safe. */
 void *mem_alloc(size_t count, size_t size);
+
+/* Bytes that mem_alloc() takes for a block of `nbytes`: whole huge pages for a large one. */
+size_t mem_block_nbytes(size_t nbytes);
 
 /* Frees a block of mem_alloc(); NULL is allowed. */
 void mem_free(void *block);

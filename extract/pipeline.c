@@ -110,9 +110,10 @@ static void describe(struct cache_info *info, const struct pipeline_options *opt
 /* The threads that the memory is enough for, a workspace and two slots each. The result does not depend on them. */
 static enum status choose_threads(struct pipeline *pipeline, size_t workspace_nbytes) {
     const struct pipeline_options *options = pipeline->options;
-    size_t row_nbytes = options->size * options->size + sizeof(uint16_t) + pipeline->info.dim * sizeof(float);
-    size_t thread_nbytes = workspace_nbytes + 2 * pipeline->block_rows * row_nbytes;
-    size_t available = mem_available_nbytes(), threads = available / thread_nbytes;
+    size_t rows = pipeline->block_rows, gray = rows * options->size * options->size;
+    size_t slot_nbytes = mem_block_nbytes(gray) + mem_block_nbytes(rows * pipeline->info.dim * sizeof(float));
+    size_t thread_nbytes = mem_block_nbytes(workspace_nbytes) + 2 * slot_nbytes;
+    size_t available = mem_available_nbytes() / 8 * 7, threads = available / thread_nbytes;
     if (threads == 0)
         return status_set(
             STATUS_NO_MEMORY,
