@@ -43,7 +43,8 @@ static bool control_groups_allow(size_t nbytes) {
     if (left == SIZE_MAX)
         return true;
     read_statm(&address_space, &resident);
-    return huge_nbytes + nbytes <= left + resident;
+    return huge_nbytes + nbytes <=
+           resident + left / 8 * 7; /* the rest is for stacks, page tables, small blocks */
 }
 
 static size_t alignment_of(size_t nbytes) {
