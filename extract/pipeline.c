@@ -5,15 +5,15 @@
  * appends, while computes run on all threads. A block lives in a slot; there are two slots per thread, which
  * bounds the memory. So rows are in order and the same bits come out for any number of threads. */
 #include "extract/pipeline.h"
-#include "common/cache.h"
-#include "common/idx.h"
-#include "common/interrupt.h"
-#include "common/log.h"
-#include "common/mem.h"
-#include "common/progress.h"
-#include "common/weights.h"
-#include "extract/resize.h"
-#include "extract/vgg16.h"
+#include "common/base/interrupt.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/cache/cache.h"
+#include "common/images/idx.h"
+#include "common/images/resize.h"
+#include "common/network/vgg16.h"
+#include "common/network/weights.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,9 +3,9 @@
 #ifndef EXTRACT_PIPELINE_H
 #define EXTRACT_PIPELINE_H
 
-#include "common/preprocess.h"
-#include "common/status.h"
-#include "extract/conv.h"
+#include "common/base/status.h"
+#include "common/network/conv.h"
+#include "common/network/preprocess.h"
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -1,11 +1,11 @@
 /* job: what every fit consists of, before and after it. */
 #include "train/job.h"
-#include "common/blas.h"
-#include "common/h5.h"
-#include "common/log.h"
-#include "common/mem.h"
-#include "train/head_io.h"
-#include "train/split.h"
+#include "common/base/blas.h"
+#include "common/base/h5.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "train/head/head_io.h"
+#include "train/rows/split.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 #ifndef TRAIN_JOB_H
 #define TRAIN_JOB_H
 
-#include "train/checkpoint.h"
-#include "train/lbfgs.h"
+#include "train/fit/checkpoint.h"
+#include "train/fit/lbfgs.h"
+#include "train/fit/standardize.h"
 #include "train/session.h"
-#include "train/standardize.h"
 
 /* All zero: nothing prepared. */
 struct job {

@@ -1,9 +1,9 @@
 /* options: the command line of `train`. */
 #include "train/options.h"
-#include "common/cli.h"
-#include "common/threads.h"
-#include "common/weights.h"
-#include "train/lbfgs.h"
+#include "common/base/cli.h"
+#include "common/base/threads.h"
+#include "common/network/weights.h"
+#include "train/fit/lbfgs.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* run_saved: the jobs on a head that was saved before, evaluation and prediction, and on features without a
  * head. */
-#include "common/log.h"
-#include "common/mem.h"
-#include "train/evaluate.h"
-#include "train/export_model.h"
-#include "train/head_io.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "train/export/export_model.h"
+#include "train/fit/evaluate.h"
+#include "train/head/head_io.h"
+#include "train/results/table.h"
 #include "train/run.h"
-#include "train/table.h"
 
 enum { PREDICT_ROWS = 4096 };
 

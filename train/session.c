@@ -1,9 +1,9 @@
 /* session: what the jobs of `train` have in common. */
 #include "train/session.h"
-#include "common/interrupt.h"
-#include "common/mem.h"
-#include "common/progress.h"
-#include "train/table.h"
+#include "common/base/interrupt.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "train/results/table.h"
 
 #include <inttypes.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ enum status session_open(struct session *session, const struct options *options)
                  is_standard_output(options->report);
     *session = (struct session){.options = options, .report = taken ? stderr : stdout};
     if (path == NULL)
-        return kernels_select(&session->kernels);
+        return head_kernels_select(&session->kernels);
     char *partial = output_partial_path(path);
     if (partial != NULL && access(path, F_OK) != 0 && access(partial, F_OK) == 0) {
         enum status status = status_set(STATUS_FORMAT,
@@ -45,7 +45,7 @@ enum status session_open(struct session *session, const struct options *options)
                           "%s: not finished, %" PRIu64 " of %" PRIu64 " training rows and %" PRIu64
                           " of %" PRIu64 " test rows are there; finish it with the same extract command",
                           path, train->progress, train->rows, test->progress, test->rows);
-    return kernels_select(&session->kernels);
+    return head_kernels_select(&session->kernels);
 }
 
 static void tell_size(size_t nbytes, char text[32]) {

@@ -3,20 +3,20 @@
 #ifndef TRAIN_SESSION_H
 #define TRAIN_SESSION_H
 
-#include "common/cache.h"
-#include "common/output.h"
-#include "train/data.h"
-#include "train/head.h"
-#include "train/head_io.h"
+#include "common/base/output.h"
+#include "common/cache/cache.h"
+#include "train/head/head.h"
+#include "train/head/head_io.h"
 #include "train/options.h"
-#include "train/record.h"
-#include "train/report.h"
+#include "train/report/report.h"
+#include "train/results/record.h"
+#include "train/rows/data.h"
 #include <stdio.h>
 
 /* All zero: nothing open. */
 struct session {
     const struct options *options;
-    const struct kernels *kernels;
+    const struct head_kernels *kernels;
     struct cache *cache;
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];

@@ -1,0 +1,324 @@
+/* h5: the HDF5 calls that every file of ours needs, with statuses and messages. It knows no schema. */
+#include "common/base/h5.h"
+#include "common/base/output.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void h5_init(void) {
+    /* HDF5's own cleaning up at exit tries once more to write what could not be written, and crashes. */
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* While a file that nobody vouches for is being opened, a crash, or no answer for long, is taken for HDF5's
+ * answer to damage. */
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
+enum { PATIENCE = 30 }; /* seconds; metadata take milliseconds */
+enum { CRASH_SIGNALS = sizeof crash_signals / sizeof crash_signals[0] };
+static struct {
+    bool on;
+    char message[640];
+    struct sigaction before[CRASH_SIGNALS];
+} guard;
+
+static void on_crash(int signal) {
+    (void)signal;
+    if (write(STDERR_FILENO, guard.message, strlen(guard.message)) < 0)
+        _exit(1);
+    _exit(1);
+}
+
+static void guard_begin(const char *path) {
+    struct sigaction action = {.sa_handler = on_crash};
+    sigemptyset(&action.sa_mask);
+    snprintf(guard.message, sizeof guard.message,
+             "%s: %.512s: damaged: HDF5 crashes or hangs on it; get or make the file again\n",
+             program_invocation_short_name, path);
+    for (int i = 0; i < CRASH_SIGNALS && !guard.on; i++)
+        sigaction(crash_signals[i], &action, &guard.before[i]);
+    guard.on = true;
+    alarm(PATIENCE);
+}
+
+void h5_trust(void) {
+    if (guard.on)
+        alarm(0);
+    for (int i = 0; i < CRASH_SIGNALS && guard.on; i++)
+        sigaction(crash_signals[i], &guard.before[i], NULL);
+    guard.on = false;
+}
+
+/* The walk goes from the innermost error outwards; its description is the reason to show. Of the many lines
+ * that a failed system call gives, only the system's word is of interest. */
+static herr_t first_reason(unsigned depth, const H5E_error2_t *error, void *data) {
+    static const char mark[] = "error message = '";
+    if (depth != 0 || error->desc == NULL)
+        return 0;
+    char *reason = data;
+    const char *word = strstr(error->desc, mark);
+    snprintf(reason, 256, "%s", word != NULL ? word + strlen(mark) : error->desc);
+    reason[strcspn(reason, word != NULL ? "'\n" : "\n")] = '\0';
+    return 0;
+}
+
+enum status h5_fail(enum status status, const char *format, ...) {
+    char text[1024], reason[256] = "";
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, reason);
+    H5Eclear2(H5E_DEFAULT);
+    return status_set(status, reason[0] ? "%s (HDF5: %s)" : "%s", text, reason);
+}
+
+char *h5_name(hid_t object, char text[512]) {
+    char file[256] = "?", place[240] = "";
+    hid_t errors = H5Eget_current_stack(); /* each HDF5 call would forget the reason of a failure before it */
+    H5Fget_name(object, file, sizeof file);
+    H5Iget_name(object, place, sizeof place);
+    H5Eset_current_stack(errors);
+    if (strcmp(place, "/") == 0)
+        snprintf(text, 512, "%s", file);
+    else
+        snprintf(text, 512, "%s: %s", file, place);
+    return text;
+}
+
+static hid_t access_list(void) {
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+    if (list >= 0 && (H5Pset_fclose_degree(list, H5F_CLOSE_SEMI) < 0 ||
+                      H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+                      H5Pset_file_locking(list, false, true) < 0))
+        h5_close(&list);
+    return list;
+}
+
+enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
+    /* The system's own word on a file that cannot be opened is better than HDF5's. */
+    int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0)
+        return status_set_errno("%s: cannot open the file", path);
+    struct stat found = {0};
+    bool empty = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == 0;
+    close(fd);
+    if (empty) /* HDF5 would make one of it, when it may write */
+        return status_set(STATUS_FORMAT, "%s: not a readable HDF5 file (it is empty)", path);
+    hid_t list = access_list();
+    enum status status = STATUS_OK;
+    guard_begin(path);
+    hid_t file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, list);
+    if (file < 0) {
+        status = h5_fail(STATUS_FORMAT, "%s: not a readable HDF5 file", path);
+        hid_t readable = writable ? H5Fopen(path, H5F_ACC_RDONLY, list) : H5I_INVALID_HID;
+        if (readable >= 0)
+            status = status_set(STATUS_IO, "%s: cannot write to the file; is the disk full?", path);
+        h5_close(&readable);
+        H5Eclear2(H5E_DEFAULT);
+    }
+    h5_close(&list);
+    if (status != STATUS_OK)
+        h5_trust();
+    *file_ret = file;
+    return status;
+}
+
+enum status h5_create(hid_t *file_ret, const char *path) {
+    hid_t list = access_list(), creation = H5Pcreate(H5P_FILE_CREATE);
+    hid_t file = H5I_INVALID_HID;
+    if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
+        file = H5Fcreate(path, H5F_ACC_TRUNC, creation, list);
+    enum status status = file < 0 ? h5_fail(STATUS_IO, "%s: cannot create the file", path) : STATUS_OK;
+    h5_close(&list);
+    h5_close(&creation);
+    *file_ret = file;
+    return status;
+}
+
+void h5_close(hid_t *handle) {
+    hid_t id = *handle;
+    *handle = H5I_INVALID_HID;
+    if (id < 0)
+        return;
+    hid_t errors = H5Eget_current_stack(); /* as in h5_name() */
+    switch (H5Iget_type(id)) {
+    case H5I_FILE:
+        H5Fclose(id);
+        h5_trust();
+        break;
+    case H5I_GROUP:
+        H5Gclose(id);
+        break;
+    case H5I_DATASET:
+        H5Dclose(id);
+        break;
+    case H5I_DATASPACE:
+        H5Sclose(id);
+        break;
+    case H5I_DATATYPE:
+        H5Tclose(id);
+        break;
+    case H5I_ATTR:
+        H5Aclose(id);
+        break;
+    case H5I_GENPROP_LST:
+        H5Pclose(id);
+        break;
+    default:
+        break;
+    }
+    H5Eset_current_stack(errors);
+}
+
+enum status h5_close_written(hid_t *file) {
+    char path[512];
+    h5_name(*file, path);
+    enum status status = STATUS_OK;
+    if (H5Fflush(*file, H5F_SCOPE_GLOBAL) < 0)
+        status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", path);
+    if (H5Fclose(*file) < 0 && status == STATUS_OK)
+        status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", path);
+    *file = H5I_INVALID_HID;
+    return status;
+}
+
+enum status h5_create_group(hid_t *group_ret, hid_t parent, const char *name) {
+    char where[512];
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t group = H5I_INVALID_HID;
+    if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
+        group = H5Gcreate2(parent, name, H5P_DEFAULT, creation, H5P_DEFAULT);
+    h5_close(&creation);
+    if (group < 0)
+        return h5_fail(STATUS_IO, "%s: cannot create the group %s", h5_name(parent, where), name);
+    *group_ret = group;
+    return STATUS_OK;
+}
+
+enum status h5_create_dataset(hid_t *dataset_ret, hid_t parent, const char *name, hid_t type, int rank,
+                              const hsize_t dims[]) {
+    char where[512];
+    hid_t space = H5Screate_simple(rank, dims, NULL);
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t dataset = H5I_INVALID_HID;
+    if (space >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0 &&
+        H5Pset_layout(creation, H5D_CONTIGUOUS) >= 0 &&
+        H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) >= 0 &&
+        H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0)
+        dataset = H5Dcreate2(parent, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    h5_close(&space);
+    h5_close(&creation);
+    if (dataset < 0)
+        return h5_fail(STATUS_IO, "%s: cannot create the dataset %s", h5_name(parent, where), name);
+    *dataset_ret = dataset;
+    return STATUS_OK;
+}
+
+static enum status open_object(hid_t *object_ret, hid_t parent, const char *name, H5I_type_t type,
+                               const char *kind) {
+    char where[512];
+    hid_t object = H5Oopen(parent, name, H5P_DEFAULT);
+    if (object >= 0 && H5Iget_type(object) != type)
+        h5_close(&object);
+    if (object < 0) {
+        H5Eclear2(H5E_DEFAULT);
+        return status_set(STATUS_FORMAT, "%s: there is no %s \"%s\"", h5_name(parent, where), kind, name);
+    }
+    *object_ret = object;
+    return STATUS_OK;
+}
+
+enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t type, int rank,
+                             const hsize_t dims[], const void *values) {
+    hid_t dataset = H5I_INVALID_HID;
+    enum status status = h5_create_dataset(&dataset, parent, name, stored, rank, dims);
+    if (status == STATUS_OK)
+        status = h5_write_rows(dataset, type, 0, dims[0], values);
+    if (status == STATUS_OK) { /* small ones are not written before this, and never if this fails */
+        char where[512];
+        h5_name(dataset, where);
+        if (H5Dclose(dataset) < 0)
+            status = h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", where);
+        dataset = H5I_INVALID_HID;
+    }
+    h5_close(&dataset);
+    return status;
+}
+
+enum status h5_finish(enum status status, hid_t *file, char *partial, const char *path) {
+    if (status == STATUS_OK)
+        status = h5_close_written(file);
+    if (status == STATUS_OK)
+        status = output_publish(partial, path);
+    if (status != STATUS_OK) {
+        h5_close(file);
+        unlink(partial); /* it may be there even when its creation failed: on a full disk */
+    }
+    free(partial);
+    return status;
+}
+
+enum status h5_open_group(hid_t *group_ret, hid_t parent, const char *name) {
+    return open_object(group_ret, parent, name, H5I_GROUP, "group");
+}
+
+enum status h5_open_dataset(hid_t *dataset_ret, hid_t parent, const char *name) {
+    return open_object(dataset_ret, parent, name, H5I_DATASET, "dataset");
+}
+
+enum status h5_dataset_shape(hid_t dataset, int *rank_ret, hsize_t dims[8]) {
+    char where[512];
+    hid_t space = H5Dget_space(dataset);
+    int rank = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
+    if (rank < 0 || rank > 8 || H5Sget_simple_extent_dims(space, dims, NULL) < 0)
+        rank = -1;
+    h5_close(&space);
+    if (rank < 0)
+        return h5_fail(STATUS_FORMAT, "%s: cannot read its shape", h5_name(dataset, where));
+    *rank_ret = rank;
+    return STATUS_OK;
+}
+
+/* Selects whole rows in `file_space` and makes the memory space that fits them. */
+static bool select_rows(hid_t dataset, hsize_t first, hsize_t count, hid_t *file_space, hid_t *memory_space) {
+    hsize_t dims[8], start[8] = {first};
+    int rank = 0;
+    if (h5_dataset_shape(dataset, &rank, dims) != STATUS_OK || rank == 0)
+        return false;
+    assert(first + count <= dims[0]);
+    dims[0] = count;
+    *file_space = H5Dget_space(dataset);
+    *memory_space = H5Screate_simple(rank, dims, NULL);
+    return *file_space >= 0 && *memory_space >= 0 &&
+           H5Sselect_hyperslab(*file_space, H5S_SELECT_SET, start, NULL, dims, NULL) >= 0;
+}
+
+enum status h5_read_rows(hid_t dataset, hid_t type, hsize_t first, hsize_t count, void *data) {
+    char where[512];
+    hid_t file_space = H5I_INVALID_HID, memory_space = H5I_INVALID_HID;
+    bool done = select_rows(dataset, first, count, &file_space, &memory_space) &&
+                H5Dread(dataset, type, memory_space, file_space, H5P_DEFAULT, data) >= 0;
+    h5_close(&file_space);
+    h5_close(&memory_space);
+    return done ? STATUS_OK : h5_fail(STATUS_IO, "%s: cannot read", h5_name(dataset, where));
+}
+
+enum status h5_write_rows(hid_t dataset, hid_t type, hsize_t first, hsize_t count, const void *data) {
+    char where[512];
+    hid_t file_space = H5I_INVALID_HID, memory_space = H5I_INVALID_HID;
+    bool done = select_rows(dataset, first, count, &file_space, &memory_space) &&
+                H5Dwrite(dataset, type, memory_space, file_space, H5P_DEFAULT, data) >= 0;
+    h5_close(&file_space);
+    h5_close(&memory_space);
+    return done ? STATUS_OK
+                : h5_fail(STATUS_IO, "%s: cannot write; is the disk full?", h5_name(dataset, where));
+}

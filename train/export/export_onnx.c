@@ -1,0 +1,353 @@
+/* export_onnx: the whole network as an ONNX model. */
+#include "common/base/mem.h"
+#include "common/base/output.h"
+#include "common/network/backbone.h"
+#include "common/network/preprocess.h"
+#include "train/export/export_model.h"
+#include "train/onnx.pb-c.h"
+
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    OPSET = 13,
+    IR_VERSION = 7,
+    FLOAT = 1,
+    INT64 = 7,
+    NODES_MAX = 48,
+    TENSORS_MAX = 40,
+    ATTRIBUTES_MAX = 96,
+    NAME = 40,
+    PROPERTIES_MAX = HEAD_IO_SOURCES + 1
+};
+
+/* A model under construction: protobuf-c wants lists of pointers to messages, which stand beside each other
+ * here. */
+struct builder {
+    Onnx__Node nodes[NODES_MAX], *node_list[NODES_MAX];
+    char *inputs[NODES_MAX][3], *outputs[NODES_MAX][1], names[NODES_MAX][NAME];
+    Onnx__Attribute attributes[ATTRIBUTES_MAX], *attribute_list[ATTRIBUTES_MAX];
+    Onnx__Tensor tensors[TENSORS_MAX], *tensor_list[TENSORS_MAX];
+    int64_t dims[TENSORS_MAX][4];
+    char tensor_names[TENSORS_MAX][NAME];
+    size_t node_count, attribute_count, tensor_count;
+    float *kernels; /* all convolutions', [K][C][3][3] each */
+    float *dense;   /* the head's, [dim][classes], then [classes] */
+    char *value;    /* the name of the value that the last node computed */
+    Onnx__Property properties[PROPERTIES_MAX], *property_list[PROPERTIES_MAX];
+    size_t property_count;
+    char *class_names; /* a JSON list, from cJSON */
+};
+
+/* Protobuf-c has no const; what is only packed is never changed. */
+static char *text(const char *constant) {
+    return (char *)(uintptr_t)constant;
+}
+
+/* Adds a node that computes value `name` from the last value and up to two tensors (NULL: none). */
+static void add_node(struct builder *builder, const char *op, const char *name, char *second, char *third) {
+    size_t at = builder->node_count++;
+    assert(at < NODES_MAX);
+    Onnx__Node *node = builder->node_list[at] = &builder->nodes[at];
+    onnx__node__init(node);
+    snprintf(builder->names[at], NAME, "%s", name);
+    builder->inputs[at][0] = builder->value;
+    builder->inputs[at][1] = second;
+    builder->inputs[at][2] = third;
+    builder->outputs[at][0] = builder->value = builder->names[at];
+    node->op_type = text(op);
+    node->name = builder->names[at];
+    node->n_input = 1u + (second != NULL) + (third != NULL);
+    node->input = builder->inputs[at];
+    node->n_output = 1;
+    node->output = builder->outputs[at];
+    node->attribute = &builder->attribute_list[builder->attribute_count];
+}
+
+/* Gives the last node an attribute: a list of `count` numbers, or one number when count is 0. */
+static void add_attribute(struct builder *builder, const char *name, size_t count, const int64_t *values) {
+    size_t at = builder->attribute_count++;
+    assert(at < ATTRIBUTES_MAX);
+    Onnx__Attribute *attribute = builder->attribute_list[at] = &builder->attributes[at];
+    onnx__attribute__init(attribute);
+    attribute->name = text(name);
+    attribute->type = count > 0 ? ONNX__ATTRIBUTE__TYPE__INTS : ONNX__ATTRIBUTE__TYPE__INT;
+    attribute->n_ints = count;
+    attribute->ints = count > 0 ? (int64_t *)(uintptr_t)values : NULL;
+    attribute->has_i = count == 0;
+    attribute->i = count == 0 ? *values : 0;
+    builder->node_list[builder->node_count - 1]->n_attribute++;
+}
+
+/* Adds constant data[dims[0]]...; returns its name. */
+static char *add_tensor(struct builder *builder, const char *name, int type, size_t rank,
+                        const int64_t dims[], const void *data) {
+    size_t at = builder->tensor_count++, nbytes = type == FLOAT ? sizeof(float) : sizeof(int64_t);
+    assert(at < TENSORS_MAX);
+    Onnx__Tensor *tensor = builder->tensor_list[at] = &builder->tensors[at];
+    onnx__tensor__init(tensor);
+    snprintf(builder->tensor_names[at], NAME, "%s", name);
+    for (size_t i = 0; i < rank; i++) {
+        builder->dims[at][i] = dims[i];
+        nbytes *= (size_t)dims[i];
+    }
+    tensor->n_dims = rank;
+    tensor->dims = builder->dims[at];
+    tensor->data_type = type;
+    tensor->name = builder->tensor_names[at];
+    tensor->raw_data = (ProtobufCBinaryData){nbytes, (uint8_t *)(uintptr_t)data};
+    return tensor->name;
+}
+
+/* RGB 0..255 to what the first convolution takes: the same affine maps as preprocess.h, per channel. The
+ * channels of caffe are BGR. */
+static void add_preprocessing(struct builder *builder, enum preprocess_mode mode, float scale[3],
+                              float offset[3]) {
+    static const int64_t order[3] = {2, 1, 0}, three = 3, per_channel[4] = {1, 3, 1, 1}, axis = 1;
+    struct preprocess_affine affine = preprocess_affine(mode);
+    bool scales = false, offsets = false;
+    for (int c = 0; c < 3; c++) {
+        scale[c] = (float)affine.scale[c];
+        offset[c] = (float)affine.offset[c];
+        scales |= affine.scale[c] != 1;
+        offsets |= affine.offset[c] != 0;
+    }
+    if (mode == PREPROCESS_CAFFE) {
+        add_node(builder, "Gather", "image_bgr", add_tensor(builder, "bgr", INT64, 1, &three, order), NULL);
+        add_attribute(builder, "axis", 0, &axis);
+    }
+    if (scales)
+        add_node(builder, "Mul", "image_scaled",
+                 add_tensor(builder, "preprocess_scale", FLOAT, 4, per_channel, scale), NULL);
+    if (offsets)
+        add_node(builder, "Add", "image_preprocessed",
+                 add_tensor(builder, "preprocess_offset", FLOAT, 4, per_channel, offset), NULL);
+}
+
+/* Keras' [3][3][C][K] to ONNX's [K][C][3][3]. */
+static void transpose_kernel(size_t channels, size_t kernels, const float *from, float *to) {
+    for (size_t position = 0; position < 9; position++)
+        for (size_t c = 0; c < channels; c++)
+            for (size_t k = 0; k < kernels; k++)
+                to[(k * channels + c) * 9 + position] = from[(position * channels + c) * kernels + k];
+}
+
+static void add_backbone(struct builder *builder, const struct backbone_tensors *tensors) {
+    static const int64_t three[2] = {3, 3}, two[2] = {2, 2}, pads[4] = {1, 1, 1, 1};
+    float *kernel = builder->kernels;
+    for (size_t l = 0; l < BACKBONE_CONVS; l++) {
+        const struct backbone_layer *layer = &backbone_layers[l];
+        const int64_t dims[4] = {(int64_t)layer->kernels, (int64_t)layer->channels, 3, 3};
+        char name[NAME];
+        transpose_kernel(layer->channels, layer->kernels, tensors->kernel[l], kernel);
+        snprintf(name, sizeof name, "%s_kernel", layer->name);
+        char *kernel_name = add_tensor(builder, name, FLOAT, 4, dims, kernel);
+        snprintf(name, sizeof name, "%s_bias", layer->name);
+        char *bias_name = add_tensor(builder, name, FLOAT, 1, dims, tensors->bias[l]);
+        add_node(builder, "Conv", layer->name, kernel_name, bias_name);
+        add_attribute(builder, "kernel_shape", 2, three);
+        add_attribute(builder, "pads", 4, pads);
+        snprintf(name, sizeof name, "%s_relu", layer->name);
+        add_node(builder, "Relu", name, NULL, NULL);
+        if (layer->pool) {
+            snprintf(name, sizeof name, "%.6s_pool", layer->name); /* block1_conv2 -> block1_pool */
+            add_node(builder, "MaxPool", name, NULL, NULL);
+            add_attribute(builder, "kernel_shape", 2, two);
+            add_attribute(builder, "strides", 2, two);
+        }
+        kernel += 9 * layer->channels * layer->kernels;
+    }
+}
+
+/* Flatten takes the pixels of the last map one after another, channels innermost, as Keras does. */
+static void add_head(struct builder *builder, const struct head *head, bool one_pixel) {
+    static const int64_t pixels_first[4] = {0, 2, 3, 1}, axis = 1;
+    const int64_t dims[2] = {(int64_t)head->dim, (int64_t)head->classes};
+    float *bias = builder->dense + head->dim * head->classes;
+    head_get(head, builder->dense, bias);
+    if (!one_pixel) {
+        add_node(builder, "Transpose", "channels_last", NULL, NULL);
+        add_attribute(builder, "perm", 4, pixels_first);
+    }
+    add_node(builder, "Flatten", "features", NULL, NULL);
+    add_attribute(builder, "axis", 0, &axis);
+    char *kernel_name = add_tensor(builder, "dense_kernel", FLOAT, 2, dims, builder->dense);
+    add_node(builder, "Gemm", "logits", kernel_name,
+             add_tensor(builder, "dense_bias", FLOAT, 1, dims + 1, bias));
+    add_node(builder, "Softmax", "probabilities", NULL, NULL);
+    add_attribute(builder, "axis", 0, &axis);
+}
+
+/* A float input or output: N by dims[rank]. */
+struct value {
+    Onnx__Dimension dimensions[4], *list[4];
+    Onnx__Shape shape;
+    Onnx__TensorType tensor;
+    Onnx__Type type;
+    Onnx__ValueInfo info;
+};
+
+static Onnx__ValueInfo *make_value(struct value *value, const char *name, const char *doc, size_t rank,
+                                   const int64_t dims[]) {
+    for (size_t i = 0; i <= rank; i++) {
+        value->list[i] = &value->dimensions[i];
+        onnx__dimension__init(value->list[i]);
+        value->list[i]->value_case =
+            i == 0 ? ONNX__DIMENSION__VALUE_DIM_PARAM : ONNX__DIMENSION__VALUE_DIM_VALUE;
+        if (i == 0)
+            value->list[i]->dim_param = text("N");
+        else
+            value->list[i]->dim_value = dims[i - 1];
+    }
+    onnx__shape__init(&value->shape);
+    onnx__tensor_type__init(&value->tensor);
+    onnx__type__init(&value->type);
+    onnx__value_info__init(&value->info);
+    value->shape.n_dim = rank + 1;
+    value->shape.dim = value->list;
+    value->tensor.elem_type = FLOAT;
+    value->tensor.shape = &value->shape;
+    value->type.tensor_type = &value->tensor;
+    value->info.name = text(name);
+    value->info.type = &value->type;
+    value->info.doc_string = text(doc);
+    return &value->info;
+}
+
+/* Whether a text is UTF-8, as protobuf demands of strings; names of files may be anything. */
+static bool is_utf8(const char *string) {
+    const unsigned char *byte = (const unsigned char *)string;
+    while (*byte != '\0') {
+        size_t more = *byte < 0x80 ? 0 : *byte < 0xe0 ? 1 : *byte < 0xf0 ? 2 : 3;
+        uint32_t code = more == 0 ? *byte : *byte & (0x3fu >> more);
+        if ((*byte >= 0x80 && *byte < 0xc2) || *byte > 0xf4)
+            return false;
+        byte++;
+        for (size_t i = 0; i < more; i++, byte++) {
+            if ((*byte & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | (*byte & 0x3fu);
+        }
+        if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10ffff)) ||
+            (code >= 0xd800 && code < 0xe000))
+            return false;
+    }
+    return true;
+}
+
+static void add_property(struct builder *builder, const char *key, const char *value) {
+    if (!is_utf8(value))
+        return;
+    size_t at = builder->property_count++;
+    assert(at < PROPERTIES_MAX);
+    Onnx__Property *property = builder->property_list[at] = &builder->properties[at];
+    onnx__property__init(property);
+    property->key = text(key);
+    property->value = text(value);
+}
+
+/* Where the features come from, and what the classes are called. */
+static enum status add_properties(struct builder *builder, const struct head_io_source *source) {
+    for (size_t i = 0; i < source->count; i++)
+        add_property(builder, source->names[i], source->values[i]);
+    cJSON *list = cJSON_CreateStringArray((const char *const *)source->class_names, (int)source->class_count);
+    builder->class_names = list != NULL ? cJSON_PrintUnformatted(list) : NULL;
+    cJSON_Delete(list);
+    if (builder->class_names == NULL)
+        return status_set_no_memory(source->class_count, "class names");
+    add_property(builder, "class_names", builder->class_names);
+    return STATUS_OK;
+}
+
+/* A ProtobufCBuffer that goes to a stream, so that no second copy of 59 MB is made. */
+struct sink {
+    ProtobufCBuffer base;
+    FILE *stream;
+};
+
+static void append(ProtobufCBuffer *buffer, size_t nbytes, const uint8_t *data) {
+    fwrite(data, 1, nbytes, ((struct sink *)buffer)->stream);
+}
+
+/* Puts the graph into a model, and packs that. */
+static void pack(struct builder *builder, Onnx__Graph *graph, FILE *stream) {
+    Onnx__OperatorSet opset = ONNX__OPERATOR_SET__INIT, *opsets[1] = {&opset};
+    Onnx__Model file = ONNX__MODEL__INIT;
+    struct sink sink = {.base = {.append = append}, .stream = stream};
+    opset.domain = text("");
+    opset.version = OPSET;
+    graph->name = text("vgg16");
+    graph->n_node = builder->node_count;
+    graph->node = builder->node_list;
+    graph->n_initializer = builder->tensor_count;
+    graph->initializer = builder->tensor_list;
+    file.ir_version = IR_VERSION;
+    file.producer_name = text("vggcache");
+    file.producer_version = text(VGGCACHE_VERSION);
+    file.doc_string = text("VGG16 backbone, preprocessing included, and a softmax head");
+    file.graph = graph;
+    file.n_opset_import = 1;
+    file.opset_import = opsets;
+    file.n_metadata_props = builder->property_count;
+    file.metadata_props = builder->property_list;
+    onnx__model__pack_to_buffer(&file, &sink.base);
+}
+
+static enum status allocate(struct builder *builder, const struct export_model *model, const char *path) {
+    const struct head *head = model->head;
+    size_t kernels = 0;
+    for (size_t l = 0; l < BACKBONE_CONVS; l++)
+        kernels += 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+    builder->kernels = mem_alloc(kernels, sizeof(float));
+    builder->dense = mem_alloc((head->dim + 1) * head->classes, sizeof(float));
+    if (builder->kernels == NULL || builder->dense == NULL)
+        return status_set_no_memory((kernels + (head->dim + 1) * head->classes) * sizeof(float), path);
+    return STATUS_OK;
+}
+
+enum status export_onnx_write(const char *path, const struct export_model *model) {
+    const struct head *head = model->head;
+    const int64_t side = (int64_t)model->source->input_size, dim = (int64_t)head->dim;
+    const int64_t image_dims[3] = {3, side, side}, classes = (int64_t)head->classes;
+    struct output output = {0};
+    struct value image, probabilities, features;
+    Onnx__Graph graph = ONNX__GRAPH__INIT;
+    float scale[3], offset[3];
+    struct builder *builder = mem_alloc(1, sizeof *builder);
+    if (builder == NULL)
+        return status_set_no_memory(sizeof *builder, path);
+    memset(builder, 0, sizeof *builder);
+    builder->value = text("image");
+    enum status status = output_open(&output, path);
+    if (status == STATUS_OK)
+        status = allocate(builder, model, path);
+    if (status == STATUS_OK)
+        status = add_properties(builder, model->source);
+    if (status != STATUS_OK)
+        goto out;
+    add_preprocessing(builder, model->mode, scale, offset);
+    add_backbone(builder, &model->weights->tensors);
+    add_head(builder, head, head->dim == BACKBONE_FEATURE_CHANNELS);
+    Onnx__ValueInfo *inputs[1] = {
+        make_value(&image, "image", "RGB, 0..255, of the size that the head was trained for", 3, image_dims)};
+    Onnx__ValueInfo *outputs[2] = {
+        make_value(&probabilities, "probabilities", "of each class", 1, &classes),
+        make_value(&features, "features", "block5_pool, flattened as Keras does", 1, &dim)};
+    graph.n_input = 1;
+    graph.input = inputs;
+    graph.n_output = 2;
+    graph.output = outputs;
+    pack(builder, &graph, output.stream);
+    status = output_commit(&output);
+out:
+    output_abort(&output);
+    cJSON_free(builder->class_names);
+    mem_free(builder->dense);
+    mem_free(builder->kernels);
+    mem_free(builder);
+    return status;
+}
