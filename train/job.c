@@ -77,20 +77,20 @@ void job_close(struct job *job) {
     free(job->settings);
     mem_free(job->class_weights);
     mem_free(job->history);
-    standardize_free(&job->standardize);
+    scale_free(&job->scale);
 }
 
 /* Standardizes the training rows, in place: a second copy may not fit into memory. */
 static enum status standardize_train(struct job *job) {
     struct session *session = job->session;
     struct data_split *train = &session->data[CACHE_TRAIN];
-    standardize_free(&job->standardize);
-    enum status status = standardize_measure(&job->standardize, job->fitted, job->fit.threads);
+    scale_free(&job->scale);
+    enum status status = standardize_measure(&job->scale, job->fitted, job->fit.threads);
     if (status != STATUS_OK)
         return status;
-    standardize_apply(&job->standardize, train, job->fit.threads);
-    log_detail("features standardized; %zu of %zu are constant and get no weight",
-               job->standardize.constant_count, train->dim);
+    data_scale(train, &job->scale, job->fit.threads);
+    log_detail("features standardized; %zu of %zu are constant and get no weight", job->scale.constant_count,
+               train->dim);
     return STATUS_OK;
 }
 
@@ -225,7 +225,7 @@ enum status job_save(struct job *job) {
     struct head_io_training training = describe(job);
     enum status status = STATUS_OK;
     if (session->options->standardize) {
-        status = standardize_fold(&job->standardize, &session->head);
+        status = standardize_fold(&job->scale, &session->head);
         if (status == STATUS_OK) /* the features as they are, which the head is for now */
             status = session_reload_train(session);
     }

@@ -11,8 +11,8 @@
 /* All zero: nothing prepared. */
 struct job {
     struct session *session;
-    struct fit_options fit; /* the command line's, with class weights and checkpoint */
-    struct standardize standardize;
+    struct fit_options fit;        /* the command line's, with class weights and checkpoint */
+    struct scale scale;            /* of --standardize */
     struct data_rows fitted, held; /* the session's training rows, in two */
     float *class_weights;
     struct fit_epoch *history; /* [fit.epochs] */

@@ -134,7 +134,7 @@ enum status session_load(struct session *session) {
 enum status session_reload_train(struct session *session) {
     struct data_split *train = &session->data[CACHE_TRAIN];
     if (train->file != NULL) {
-        train->file->standardize = NULL;
+        train->file->scale = NULL;
         return STATUS_OK;
     }
     data_unload(train);

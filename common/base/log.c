@@ -1,12 +1,15 @@
 /* log: what a person reads while a program works, on standard error. */
 #include "common/base/log.h"
-#include "common/base/progress.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 static const char *program = "vggcache";
 static enum log_level level = LOG_NORMAL;
+static bool transient; /* such a line stands on the terminal */
 
 void log_init(const char *name, enum log_level new_level) {
     program = name;
@@ -17,9 +20,23 @@ enum log_level log_level(void) {
     return level;
 }
 
+void log_transient(const char *text) {
+    struct winsize window = {0};
+    int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col - 1 : 79;
+    fprintf(stderr, "\r%.*s\033[K", width, text);
+    fflush(stderr);
+    transient = true;
+}
+
+void log_transient_wipe(void) {
+    if (transient)
+        fputs("\r\033[K", stderr);
+    transient = false;
+}
+
 __attribute__((format(printf, 2, 0))) static void print_line(const char *kind, const char *format,
                                                              va_list args) {
-    progress_wipe();
+    log_transient_wipe();
     flockfile(stderr);
     fprintf(stderr, "%s: %s", program, kind);
     vfprintf(stderr, format, args);

@@ -11,10 +11,15 @@ void log_init(const char *program, enum log_level level);
 enum log_level log_level(void);
 
 /* A line on standard error: log_error always, log_warning always and with "warning: ", log_info unless quiet, log_detail only when verbose.
- * A progress bar that stands on the terminal is wiped first. */
+ * A transient line that stands on the terminal is wiped first. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* One line of a terminal that the next one replaces, as a progress bar: log_transient() puts `text` there, cut to
+ * the terminal's width. The lines above and log_transient_wipe() wipe it. */
+void log_transient(const char *text);
+void log_transient_wipe(void);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +14,7 @@ static struct {
     const char *unit;
     size_t first, total;
     double begin, next;
-    bool running, terminal, drawn;
+    bool running, terminal;
 } job;
 
 double progress_clock(void) {
@@ -43,10 +42,9 @@ void progress_begin(const char *unit, size_t done, size_t total) {
     job.terminal = isatty(STDERR_FILENO);
     job.next = job.begin + (job.terminal ? 0 : line_every);
     job.running = log_level() >= LOG_NORMAL;
-    job.drawn = false;
 }
 
-/* [#####.....] 50 %  35,000 of 70,000 images  180 images/s  3 min 14 s left, cut to the terminal's width. */
+/* [#####.....] 50 %  35,000 of 70,000 images  180 images/s  3 min 14 s left. */
 static void draw(size_t done, double rate, const char *left) {
     char bar[31], line[256];
     double share = job.total ? (double)done / (double)job.total : 1.0;
@@ -56,11 +54,7 @@ static void draw(size_t done, double rate, const char *left) {
     bar[30] = '\0';
     snprintf(line, sizeof line, "[%s] %3.0f %%  %zu of %zu %s  %.0f %s/s  %s left", bar, share * 100, done,
              job.total, job.unit, rate, job.unit, left);
-    struct winsize window = {0};
-    int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col - 1 : 79;
-    fprintf(stderr, "\r%.*s\033[K", width, line);
-    fflush(stderr);
-    job.drawn = true;
+    log_transient(line);
 }
 
 void progress_update(size_t done) {
@@ -79,13 +73,7 @@ void progress_update(size_t done) {
         log_info("%zu of %zu %s, %.0f %s/s, %s left", done, job.total, job.unit, rate, job.unit, left);
 }
 
-void progress_wipe(void) {
-    if (job.drawn)
-        fputs("\r\033[K", stderr);
-    job.drawn = false;
-}
-
 void progress_end(void) {
-    progress_wipe();
+    log_transient_wipe();
     job.running = false;
 }

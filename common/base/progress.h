@@ -13,9 +13,6 @@ void progress_update(size_t done);
 /* Ends the job and wipes the bar. Harmless when no job runs. */
 void progress_end(void);
 
-/* Wipes the bar, if one stands on the terminal, so that a line can be printed; the next update redraws. */
-void progress_wipe(void);
-
 /* Seconds of a clock that never goes back. */
 double progress_clock(void);
 

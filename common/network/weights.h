@@ -5,17 +5,18 @@
 
 #include "common/base/digest.h"
 #include "common/base/status.h"
-#include "common/cache/cache.h"
 #include "common/network/backbone.h"
 
 /* Where data/get.sh puts the weights of keras.applications. */
 #define WEIGHTS_DEFAULT "data/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
+enum { WEIGHTS_SOURCE = 1024 };
+
 struct weights {
     struct backbone_tensors tensors;
     char sha256[DIGEST_HEX_SIZE]; /* over kernel and bias of each layer in order, float32 little-endian,
                                      [3][3][C][K] */
-    char source[CACHE_SOURCE];    /* the file's name without its folders, or "random:SEED" */
+    char source[WEIGHTS_SOURCE];  /* the file's name without its folders, or "random:SEED" */
 };
 
 /* Loads `spec`: "random" (seed 0) or "random:SEED" for kernels ~ N(0, 2 / (9 C)) (He et al., 2015) and zero

@@ -12,7 +12,7 @@
 #define TRAIN_FIT_CHECKPOINT_H
 
 #include "common/base/status.h"
-#include "train/fit/fit.h"
+#include "train/fit/history.h"
 #include "train/fit/learner.h"
 
 /* Where, how often, and of which fit. */

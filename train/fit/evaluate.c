@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert((int)HEAD_BLOCK_MAX <= (int)DATA_WINDOW_MIN, "a window of rows holds a block");
+
 size_t evaluate_scratch_count(const struct head *head) {
     return head_parts(head) + head->block_rows * head->classes;
 }

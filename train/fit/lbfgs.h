@@ -13,7 +13,8 @@
 #ifndef TRAIN_FIT_LBFGS_H
 #define TRAIN_FIT_LBFGS_H
 
-#include "train/fit/fit.h"
+#include "train/fit/history.h"
+#include "train/rows/data.h"
 
 #define LBFGS_TOLERANCE 1e-6 /* a macro, so that --help can quote it */
 

@@ -41,36 +41,36 @@ static enum status sum_rows(struct data_rows rows, const double *shift, double *
     return STATUS_OK;
 }
 
-enum status standardize_measure(struct standardize *standardize_ret, struct data_rows rows, int threads) {
+enum status standardize_measure(struct scale *scale_ret, struct data_rows rows, int threads) {
     assert(rows.count > 0);
     size_t dim = rows.dim;
     double n = (double)rows.count;
-    struct standardize standardize = {.dim = dim, .mean = mem_alloc(dim, sizeof(double))};
-    standardize.inverse = mem_alloc(dim, sizeof(double)); /* the sums of squares, at first */
-    double *rest = mem_alloc(dim, sizeof(double));        /* of the values less their mean, all but 0 */
+    struct scale scale = {.dim = dim, .mean = mem_alloc(dim, sizeof(double))};
+    scale.inverse = mem_alloc(dim, sizeof(double)); /* the sums of squares, at first */
+    double *rest = mem_alloc(dim, sizeof(double));  /* of the values less their mean, all but 0 */
     enum status status = STATUS_OK;
-    if (standardize.mean == NULL || standardize.inverse == NULL || rest == NULL) {
+    if (scale.mean == NULL || scale.inverse == NULL || rest == NULL) {
         status = status_set_no_memory(3 * dim * sizeof(double), "means and deviations");
         goto out;
     }
-    memset(standardize.mean, 0, dim * sizeof(double));
-    memset(standardize.inverse, 0, dim * sizeof(double));
+    memset(scale.mean, 0, dim * sizeof(double));
+    memset(scale.inverse, 0, dim * sizeof(double));
     memset(rest, 0, dim * sizeof(double));
-    status = sum_rows(rows, NULL, standardize.mean, NULL, threads);
+    status = sum_rows(rows, NULL, scale.mean, NULL, threads);
     for (size_t d = 0; d < dim; d++)
-        standardize.mean[d] /= n;
+        scale.mean[d] /= n;
     /* About the mean, so that nothing cancels. */
     if (status == STATUS_OK)
-        status = sum_rows(rows, standardize.mean, rest, standardize.inverse, threads);
+        status = sum_rows(rows, scale.mean, rest, scale.inverse, threads);
     for (size_t d = 0; d < dim && status == STATUS_OK; d++) {
-        double mean = standardize.mean[d] + rest[d] / n;
-        double variance = standardize.inverse[d] / n - (rest[d] / n) * (rest[d] / n);
+        double mean = scale.mean[d] + rest[d] / n;
+        double variance = scale.inverse[d] / n - (rest[d] / n) * (rest[d] / n);
         double deviation = sqrt(variance > 0 || isnan(variance) ? variance : 0);
         bool constant = deviation <= (double)FLT_EPSILON * fabs(mean) || deviation < 1e-30;
-        standardize.mean[d] = mean;
-        standardize.inverse[d] = constant ? 0 : 1 / deviation;
-        standardize.constant_count += constant;
-        if (!isfinite(mean) || !isfinite(standardize.inverse[d])) {
+        scale.mean[d] = mean;
+        scale.inverse[d] = constant ? 0 : 1 / deviation;
+        scale.constant_count += constant;
+        if (!isfinite(mean) || !isfinite(scale.inverse[d])) {
             status = data_check_finite(rows, 0);
             break;
         }
@@ -78,38 +78,14 @@ enum status standardize_measure(struct standardize *standardize_ret, struct data
 out:
     mem_free(rest);
     if (status == STATUS_OK)
-        *standardize_ret = standardize;
+        *scale_ret = scale;
     else
-        standardize_free(&standardize);
+        scale_free(&scale);
     return status;
 }
 
-void standardize_free(struct standardize *standardize) {
-    mem_free(standardize->inverse);
-    mem_free(standardize->mean);
-    *standardize = (struct standardize){0};
-}
-
-void standardize_rows(const struct standardize *standardize, float *features, size_t count, size_t stride,
-                      int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t r = 0; r < count; r++) {
-        float *row = features + r * stride;
-        for (size_t d = 0; d < standardize->dim; d++)
-            row[d] = (float)(((double)row[d] - standardize->mean[d]) * standardize->inverse[d]);
-    }
-}
-
-void standardize_apply(const struct standardize *standardize, struct data_split *data, int threads) {
-    assert(data->dim == standardize->dim);
-    if (data->features == NULL)
-        data->file->standardize = standardize;
-    else
-        standardize_rows(standardize, data->features, data->count, data->stride, threads);
-}
-
-enum status standardize_fold(const struct standardize *standardize, struct head *head) {
-    assert(head->dim == standardize->dim);
+enum status standardize_fold(const struct scale *scale, struct head *head) {
+    assert(head->dim == scale->dim);
     size_t dim = head->dim, classes = head->classes;
     float *kernel = mem_alloc(dim * classes, sizeof *kernel), *bias = mem_alloc(classes, sizeof *bias);
     double *shift = mem_alloc(classes, sizeof *shift);
@@ -123,8 +99,8 @@ enum status standardize_fold(const struct standardize *standardize, struct head 
     for (size_t d = 0; d < dim; d++) {
         for (size_t c = 0; c < classes; c++) {
             float *weight = &kernel[d * classes + c];
-            *weight = (float)((double)*weight * standardize->inverse[d]);
-            shift[c] += standardize->mean[d] * (double)*weight; /* of the weight that is saved */
+            *weight = (float)((double)*weight * scale->inverse[d]);
+            shift[c] += scale->mean[d] * (double)*weight; /* of the weight that is saved */
             if (!isfinite(*weight))
                 status = status_set(STATUS_NOT_FINITE,
                                     "feature %zu varies so little that its weight is no finite number; fit "

@@ -11,7 +11,6 @@
 
 #include "common/base/status.h"
 #include "train/head/head_kernels.h"
-#include "train/rows/data.h"
 #include <stdint.h>
 
 enum {

@@ -302,7 +302,7 @@ static double KERNEL(softmax)(const float *parts, size_t part_count, size_t part
         size_t count = row_count - first < HEAD_KERNELS_LANES ? row_count - first : HEAD_KERNELS_LANES;
         if (first + HEAD_KERNELS_LANES < row_count)
             KERNEL(fetch_parts)
-            (parts + (first + HEAD_KERNELS_LANES) * classes, part_count, part_stride, classes);
+        (parts + (first + HEAD_KERNELS_LANES) * classes, part_count, part_stride, classes);
         float *out = probabilities + first * classes, own[HEAD_KERNELS_LANES];
         vec top[NV], sum[NV];
         ivec place[NV];

@@ -4,7 +4,7 @@
 
 #include "common/base/status.h"
 #include "train/fit/evaluate.h"
-#include "train/fit/fit.h"
+#include "train/fit/history.h"
 #include "train/fit/sweep.h"
 #include <stdio.h>
 

@@ -1,5 +1,6 @@
 /* table: what a person reads of a fit and of an evaluation, in columns. */
 #include "train/results/table.h"
+#include "common/base/log.h"
 #include "common/base/progress.h"
 
 #include <math.h>
@@ -53,7 +54,7 @@ void table_epochs_line(struct table_epochs *table, const struct fit_epoch *epoch
         now - table->printed_at < 1)
         return;
     table->printed_at = now;
-    progress_wipe();
+    log_transient_wipe();
     fprintf(table->stream, "%7zu %10.4f %9.4f", epoch->epoch, epoch->loss, epoch->accuracy);
     if (table->validation)
         fprintf(table->stream, " %10.4f %13.4f", epoch->val_loss, epoch->val_accuracy);

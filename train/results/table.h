@@ -3,7 +3,7 @@
 #define TRAIN_RESULTS_TABLE_H
 
 #include "train/fit/evaluate.h"
-#include "train/fit/fit.h"
+#include "train/fit/history.h"
 #include "train/fit/sweep.h"
 #include <stdbool.h>
 #include <stdio.h>

@@ -20,7 +20,7 @@
 #define TRAIN_RESULTS_TENSORBOARD_H
 
 #include "common/base/status.h"
-#include "train/fit/fit.h"
+#include "train/fit/history.h"
 #include "train/head/head.h"
 #include <stdbool.h>
 

@@ -1,8 +1,7 @@
 /* data: rows of features with their labels. */
 #include "train/rows/data.h"
 #include "common/base/mem.h"
-#include "train/fit/standardize.h"
-#include "train/head/head.h"
+#include "train/rows/scale.h"
 
 #include <assert.h>
 #include <math.h>
@@ -82,7 +81,7 @@ size_t data_row_nbytes(const struct cache_info *info) {
 
 size_t data_window_rows(const struct cache_info *info, enum cache_split split, size_t window_nbytes) {
     size_t rows = info->splits[split].rows, block = info->splits[split].block_rows;
-    size_t all = rows / block + (rows % block != 0), least = HEAD_BLOCK_MAX / block + 2;
+    size_t all = rows / block + (rows % block != 0), least = DATA_WINDOW_MIN / block + 2;
     size_t blocks = window_nbytes / data_row_nbytes(info) / block;
     blocks = blocks > least ? blocks : least;
     return block * (blocks < all ? blocks : all);
@@ -154,11 +153,19 @@ enum status data_window(struct data_rows rows, size_t first, size_t most, struct
         window.count = end - wanted < count ? end - wanted : count;
         window.features = file->features + (wanted - begin) * rows.stride;
         status = read_window(file, begin, end - begin);
-        if (status == STATUS_OK && file->standardize != NULL)
-            standardize_rows(file->standardize, file->features, end - begin, rows.stride, 1);
+        if (status == STATUS_OK && file->scale != NULL)
+            scale_rows(file->scale, file->features, end - begin, rows.stride, 1);
     }
     *window_ret = window;
     return status;
+}
+
+void data_scale(struct data_split *data, const struct scale *scale, int threads) {
+    assert(data->dim == scale->dim);
+    if (data->features == NULL)
+        data->file->scale = scale;
+    else
+        scale_rows(scale, data->features, data->count, data->stride, threads);
 }
 
 size_t data_find_not_finite(struct data_rows rows) {

@@ -4,7 +4,9 @@
 
 #include "common/cache/cache.h"
 
-struct standardize;
+struct scale;
+
+enum { DATA_WINDOW_MIN = 256 }; /* rows: a window of rows in a file has so many, unless the split ends */
 
 /* Where rows are that are not in memory. */
 struct data_file {
@@ -12,8 +14,8 @@ struct data_file {
     enum cache_split split;
     float *features; /* [window_rows][stride]: what was read last */
     uint16_t *labels;
-    size_t window_rows;                    /* a multiple of the cache's block_rows */
-    const struct standardize *standardize; /* applied to what is read; NULL: none */
+    size_t window_rows;        /* a multiple of the cache's block_rows */
+    const struct scale *scale; /* applied to what is read; NULL: none */
 };
 
 /* Borrowed rows: features[count][stride], labels[count]. stride is dim rounded up to a multiple of 16, and
@@ -56,9 +58,12 @@ void data_unload(struct data_split *data);
 struct data_rows data_slice(const struct data_split *data, size_t first, size_t count);
 
 /* Rows first..first+n-1 of `rows` in memory, n being `most`, or what is left, or what a window holds, and
- * then at least HEAD_BLOCK_MAX. What is in a file is read and verified again, and there until the next call.
+ * then at least DATA_WINDOW_MIN. What is in a file is read and verified again, and there until the next call.
  * STATUS_CORRUPT and what else cache_read() says. */
 enum status data_window(struct data_rows rows, size_t first, size_t most, struct data_rows *window_ret);
+
+/* Scales all rows of a split: in place, or, when they are in a file, whenever they are read from now on. */
+void data_scale(struct data_split *data, const struct scale *scale, int threads);
 
 /* The first row, in memory, with a feature that is not a finite number, or rows.count. */
 size_t data_find_not_finite(struct data_rows rows);

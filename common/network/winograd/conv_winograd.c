@@ -1,5 +1,5 @@
-/* conv_winograd: the engine "winograd", convolution by minimal filtering. It owns the plan of a layer
- * and the order of the work; the arithmetic is in kernels*.{c,h}, the choice of tiles in winograd_tiling.c.
+/* conv_winograd: the engine "winograd", convolution by minimal filtering. It owns the plan of a layer; winograd_run.c
+ * has the order of the work, winograd_kernels*.{c,h} the arithmetic, winograd_tiling.c the choice of tiles.
  *
  * A tile is a patch of n x n input pixels and the m x m outputs that they give, n = m + 2. A group of T tiles
  * goes through three steps:
@@ -25,18 +25,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-_Thread_local struct winograd_profile *winograd_profile;
 
 /* ---- The plan ---- */
-
-size_t winograd_slot_nfloats(const struct conv_plan *plan, size_t tiles) {
-    size_t L = plan->kernels.lanes;
-    size_t chunks = plan->panels * 2 > plan->c_chunks ? plan->panels * 2 : plan->c_chunks;
-    size_t lines = mem_round_up(chunks * tiles * L * sizeof(float)) / MEM_ALIGNMENT;
-    return (lines | 1) * MEM_ALIGNMENT / sizeof(float);
-}
 
 /* Tiles at a time. Where the second-level cache holds V and M of so many that reading the weights for them
  * alone is no burden (28: less than 5 bytes of weights per cycle), as many as fit; else so many that the
@@ -150,118 +140,42 @@ static enum status plan_create(struct conv_plan **plan_ret, const struct conv_sh
     return winograd_plan_create(plan_ret, shape, kernel, bias, isa, NULL);
 }
 
-/* ---- Workspace: the slots, first because all layers use them and they stay in the caches; with `first` what
- * that needs; with pool_after the outputs before pooling ---- */
+/* ---- Two layers in one ---- */
 
-static size_t slots_nbytes(const struct conv_plan *plan, size_t count) {
-    size_t most = 0;
-    for (size_t i = 0; i < plan->kinds_count; i++) {
-        const struct winograd_kind *kind = &plan->kinds[i];
-        size_t tiles = count * kind->rows * kind->columns;
-        tiles = tiles < kind->group ? tiles : kind->group;
-        size_t nbytes = (kind->nh * kind->nw + 1) * winograd_slot_nfloats(plan, tiles) * sizeof(float);
-        most = nbytes > most ? nbytes : most;
+/* Pads the background and runs it through the plan, which leaves nothing out yet. */
+static enum status learn_background(struct conv_plan *plan, const float *background) {
+    size_t out_nfloats = winograd_tiles_side(plan, plan->shape.height) *
+                         winograd_tiles_side(plan, plan->shape.width) * plan->shape.kernels;
+    size_t work_nbytes = winograd_run_workspace_nbytes(plan, 1);
+    float *in = mem_alloc(winograd_fuse_pad_nfloats(plan), sizeof(float));
+    float *out = mem_alloc(out_nfloats, sizeof(float));
+    float *work = mem_alloc(work_nbytes, 1);
+    if (in == NULL || out == NULL || work == NULL) {
+        mem_free(in);
+        mem_free(out);
+        mem_free(work);
+        return status_set_no_memory(work_nbytes + out_nfloats * sizeof(float), "the background");
     }
-    return most;
+    winograd_run_tiles(plan, 1, background, out, work);
+    winograd_fuse_pad(plan, background, in);
+    plan->background_in = in;
+    plan->background_out = out;
+    mem_free(work);
+    return STATUS_OK;
 }
 
-static size_t tiles_nbytes(const struct conv_plan *plan, size_t count) {
-    return slots_nbytes(plan, count) + (plan->first ? winograd_fuse_workspace_nbytes(plan, count) : 0);
-}
-
-static size_t wide_nbytes(const struct conv_plan *plan, size_t count) {
-    const struct conv_shape *shape = &plan->shape;
-    size_t pixels = (shape->height / 2 * 2) * (shape->width / 2 * 2);
-    return plan->pool_after ? mem_round_up(count * pixels * shape->kernels * sizeof(float)) : 0;
-}
-
-static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
-    if (plan->is_direct)
-        return winograd_direct_workspace_nbytes(&plan->direct);
-    return tiles_nbytes(plan, count) + wide_nbytes(plan, count);
-}
-
-/* ---- The run ---- */
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static void run_group(const struct winograd_job *job, const struct winograd_group *group) {
-    struct winograd_profile *profile = winograd_profile;
-    double start = profile ? seconds() : 0;
-    winograd_group_input(job, group);
-    double input = profile ? seconds() : 0;
-    winograd_group_product(job, group);
-    double product = profile ? seconds() : 0;
-    winograd_group_output(job, group);
-    if (profile) {
-        profile->input += input - start;
-        profile->product += product - input;
-        profile->output += seconds() - product;
-    }
-}
-
-/* All tiles of a kind, in groups of about the same size. */
-static void run_kind(const struct winograd_job *job, const struct winograd_kind *kind) {
-    struct winograd_group group = {.kind = kind};
-    size_t total = job->count * kind->rows * kind->columns;
-    if (job->plan->first != NULL) {
-        total = winograd_fuse_list(job, kind);
-        group.list = job->list;
-    }
-    size_t groups = (total + kind->group - 1) / kind->group;
-    for (size_t g = 0; g < groups; g++) {
-        size_t end = (g + 1) * total / groups;
-        group.tiles = end - group.first;
-        group.slot = winograd_slot_nfloats(job->plan, group.tiles);
-        run_group(job, &group);
-        group.first = end;
-        if (group.list != NULL)
-            group.list += group.tiles;
-    }
-}
-
-/* keras.layers.MaxPooling2D(2) of in[count][h][w][K], h and w even. */
-static void pool_pass(const float *in, size_t count, size_t h, size_t w, size_t K, float *out) {
-    for (size_t row = 0; row < count * h / 2; row++, in += 2 * w * K)
-        for (size_t x = 0; x < w / 2; x++, out += K) {
-            const float *top = in + 2 * x * K, *bottom = top + w * K;
-            for (size_t k = 0; k < K; k++) {
-                float a = top[k] > top[K + k] ? top[k] : top[K + k];
-                float b = bottom[k] > bottom[K + k] ? bottom[k] : bottom[K + k];
-                out[k] = a > b ? a : b;
-            }
-        }
-}
-
-void winograd_run_tiles(const struct conv_plan *plan, size_t count, const float *in, float *out,
-                        float *workspace) {
-    struct winograd_job job = {.plan = plan, .count = count, .in = in, .out = out, .slots = workspace};
-    job.pool = plan->shape.pool && !plan->pool_after;
-    job.out_h = winograd_tiles_side(plan, plan->shape.height);
-    job.out_w = winograd_tiles_side(plan, plan->shape.width);
-    if (plan->first != NULL)
-        winograd_fuse_begin(&job, in, workspace + slots_nbytes(plan, count) / sizeof(float));
-    for (size_t i = 0; i < plan->kinds_count; i++)
-        run_kind(&job, &plan->kinds[i]);
-}
-
-static void run(const struct conv_plan *plan, size_t count, const float *in, float *out, void *workspace) {
-    if (plan->is_direct) {
-        winograd_direct_run(&plan->direct, &plan->kernels, count, in, out, workspace);
-        return;
-    }
-    if (!plan->pool_after) {
-        winograd_run_tiles(plan, count, in, out, workspace);
-        return;
-    }
-    float *wide = (float *)workspace + tiles_nbytes(plan, count) / sizeof(float);
-    winograd_run_tiles(plan, count, in, wide, workspace);
-    pool_pass(wide, count, winograd_tiles_side(plan, plan->shape.height),
-              winograd_tiles_side(plan, plan->shape.width), plan->shape.kernels, out);
+enum status winograd_fuse(struct conv_plan *plan, const struct conv_plan *first, const float *background) {
+    assert(!plan->is_direct && plan->first == NULL && first->is_direct);
+    assert(!first->shape.pool && first->shape.height == plan->shape.height &&
+           first->shape.width == plan->shape.width && first->shape.kernels == plan->shape.channels &&
+           first->kernels.isa == plan->kernels.isa);
+    plan->first = &first->direct;
+    if (background == NULL)
+        return STATUS_OK;
+    enum status status = learn_background(plan, background);
+    if (status != STATUS_OK)
+        plan->first = NULL;
+    return status;
 }
 
 const struct conv_engine conv_winograd = {
@@ -269,7 +183,7 @@ const struct conv_engine conv_winograd = {
     .gray_input = true,
     .plan_create = plan_create,
     .plan_free = plan_free,
-    .workspace_nbytes = workspace_nbytes,
-    .run = run,
+    .workspace_nbytes = winograd_run_workspace_nbytes,
+    .run = winograd_run,
     .fuse = winograd_fuse,
 };

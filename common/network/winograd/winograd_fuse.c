@@ -20,36 +20,30 @@
 
 enum { PAD = 2 }; /* one for each layer */
 
-/* The rows (columns) of a padded image: the tiles reach `end`, their patches one more, and the patches' own
+/* The rows (or columns) of a padded image: the tiles reach `end`, their patches one more, and the patches' own
  * patches. */
-static size_t pad_h(const struct conv_plan *plan) {
-    size_t end = 0;
+static size_t pad_side(const struct conv_plan *plan, bool rows) {
+    size_t end = rows ? plan->shape.height : plan->shape.width;
     for (size_t i = 0; i < plan->kinds_count; i++) {
         const struct winograd_kind *kind = &plan->kinds[i];
-        size_t here = kind->top + kind->rows * kind->mh;
+        size_t here = rows ? kind->top + kind->rows * kind->mh : kind->left + kind->columns * kind->mw;
         end = here > end ? here : end;
     }
-    return (end > plan->shape.height ? end : plan->shape.height) + 2 * PAD;
+    return end + 2 * PAD;
 }
 
 static size_t pad_w(const struct conv_plan *plan) {
-    size_t end = 0;
-    for (size_t i = 0; i < plan->kinds_count; i++) {
-        const struct winograd_kind *kind = &plan->kinds[i];
-        size_t here = kind->left + kind->columns * kind->mw;
-        end = here > end ? here : end;
-    }
-    return (end > plan->shape.width ? end : plan->shape.width) + 2 * PAD;
+    return pad_side(plan, false);
 }
 
-static size_t pad_nfloats(const struct conv_plan *plan) {
-    return pad_h(plan) * pad_w(plan) * plan->first->shape.channels;
+size_t winograd_fuse_pad_nfloats(const struct conv_plan *plan) {
+    return pad_side(plan, true) * pad_w(plan) * plan->first->shape.channels;
 }
 
-static void pad_image(const struct conv_plan *plan, const float *in, float *pad) {
+void winograd_fuse_pad(const struct conv_plan *plan, const float *in, float *pad) {
     size_t H = plan->shape.height, row = plan->shape.width * plan->first->shape.channels;
     size_t pad_row = pad_w(plan) * plan->first->shape.channels;
-    memset(pad, 0, pad_nfloats(plan) * sizeof(float));
+    memset(pad, 0, winograd_fuse_pad_nfloats(plan) * sizeof(float));
     for (size_t y = 0; y < H; y++)
         memcpy(pad + (y + PAD) * pad_row + PAD * plan->first->shape.channels, in + y * row,
                row * sizeof(float));
@@ -76,16 +70,16 @@ static size_t list_nbytes(const struct conv_plan *plan, size_t count) {
 }
 
 size_t winograd_fuse_workspace_nbytes(const struct conv_plan *plan, size_t count) {
-    return mem_round_up(count * pad_nfloats(plan) * sizeof(float)) + patch_nbytes(plan) +
+    return mem_round_up(count * winograd_fuse_pad_nfloats(plan) * sizeof(float)) + patch_nbytes(plan) +
            list_nbytes(plan, count);
 }
 
 void winograd_fuse_begin(struct winograd_job *job, const float *in, float *workspace) {
     const struct conv_plan *plan = job->plan;
-    size_t nfloats = pad_nfloats(plan);
+    size_t nfloats = winograd_fuse_pad_nfloats(plan);
     size_t image = plan->shape.height * plan->shape.width * plan->first->shape.channels;
     for (size_t i = 0; i < job->count; i++)
-        pad_image(plan, in + i * image, workspace + i * nfloats);
+        winograd_fuse_pad(plan, in + i * image, workspace + i * nfloats);
     job->in = workspace;
     char *patch = (char *)workspace + mem_round_up(job->count * nfloats * sizeof(float));
     job->patch = (float *)(void *)patch;
@@ -99,7 +93,7 @@ static bool is_background(const struct winograd_job *job, const struct winograd_
                           struct winograd_place place) {
     const struct conv_plan *plan = job->plan;
     size_t C = plan->first->shape.channels, row = pad_w(plan) * C;
-    const float *pad = job->in + place.image * pad_nfloats(plan) + place.y * row + place.x * C;
+    const float *pad = job->in + place.image * winograd_fuse_pad_nfloats(plan) + place.y * row + place.x * C;
     const float *background = plan->background_in + place.y * row + place.x * C;
     for (size_t i = 0; i < kind->nh + 2; i++)
         if (memcmp(pad + i * row, background + i * row, (kind->nw + 2) * C * sizeof(float)) != 0)
@@ -136,48 +130,10 @@ void winograd_fuse_patch(const struct winograd_job *job, const struct winograd_k
                          struct winograd_place place) {
     const struct conv_plan *plan = job->plan;
     size_t C = plan->first->shape.channels, row = pad_w(plan) * C;
-    const float *pad = job->in + place.image * pad_nfloats(plan) + place.y * row + place.x * C;
+    const float *pad = job->in + place.image * winograd_fuse_pad_nfloats(plan) + place.y * row + place.x * C;
     for (size_t i = 0; i < kind->nh; i++, pad += row) {
         const float *const rows[3] = {pad, pad + row, pad + 2 * row};
         winograd_direct_pixels(plan->first, &plan->kernels, rows, kind->nw,
                                job->patch + i * kind->nw * plan->shape.channels);
     }
-}
-
-/* ---- The plan ---- */
-
-/* Pads the background and runs it through the plan, which leaves nothing out yet. */
-static enum status learn_background(struct conv_plan *plan, const float *background) {
-    size_t out_nfloats = winograd_tiles_side(plan, plan->shape.height) *
-                         winograd_tiles_side(plan, plan->shape.width) * plan->shape.kernels;
-    size_t work_nbytes = conv_winograd.workspace_nbytes(plan, 1);
-    float *in = mem_alloc(pad_nfloats(plan), sizeof(float));
-    float *out = mem_alloc(out_nfloats, sizeof(float));
-    float *work = mem_alloc(work_nbytes, 1);
-    if (in == NULL || out == NULL || work == NULL) {
-        mem_free(in);
-        mem_free(out);
-        mem_free(work);
-        return status_set_no_memory(work_nbytes + out_nfloats * sizeof(float), "the background");
-    }
-    winograd_run_tiles(plan, 1, background, out, work);
-    pad_image(plan, background, in);
-    plan->background_in = in;
-    plan->background_out = out;
-    mem_free(work);
-    return STATUS_OK;
-}
-
-enum status winograd_fuse(struct conv_plan *plan, const struct conv_plan *first, const float *background) {
-    assert(!plan->is_direct && plan->first == NULL && first->is_direct);
-    assert(!first->shape.pool && first->shape.height == plan->shape.height &&
-           first->shape.width == plan->shape.width && first->shape.kernels == plan->shape.channels &&
-           first->kernels.isa == plan->kernels.isa);
-    plan->first = &first->direct;
-    if (background == NULL)
-        return STATUS_OK;
-    enum status status = learn_background(plan, background);
-    if (status != STATUS_OK)
-        plan->first = NULL;
-    return status;
 }

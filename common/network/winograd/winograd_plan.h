@@ -1,5 +1,6 @@
-/* winograd_plan: what the files of the Winograd engine know of each other. Private to extract/winograd*.c and
- * conv_winograd.c; the legend and the layout of memory are explained in conv_winograd.c. */
+/* winograd_plan: what the files of the Winograd engine know of each other, and nobody else. The legend and the layout
+ * of memory are explained in conv_winograd.c. Each calls only those behind it: plan (conv_winograd.c), run, group,
+ * fuse, direct, kernels. */
 #ifndef COMMON_NETWORK_WINOGRAD_WINOGRAD_PLAN_H
 #define COMMON_NETWORK_WINOGRAD_WINOGRAD_PLAN_H
 
@@ -77,8 +78,12 @@ static inline size_t winograd_tiles_side(const struct conv_plan *plan, size_t si
     return plan->pool_after ? side / 2 * 2 : conv_output_side(&plan->shape, side);
 }
 
-/* Like conv_winograd.run(), but without a pool_after: out[N][tiles_side(H)][tiles_side(W)][K]. The
- * workspace is what workspace_nbytes() says less the outputs before pooling. */
+/* conv_winograd.run() and .workspace_nbytes(), winograd_run.c. */
+void winograd_run(const struct conv_plan *plan, size_t count, const float *in, float *out, void *workspace);
+size_t winograd_run_workspace_nbytes(const struct conv_plan *plan, size_t count);
+
+/* Like winograd_run(), but without a pool_after: out[N][tiles_side(H)][tiles_side(W)][K]. The workspace is that of
+ * winograd_run() less the outputs before pooling. */
 void winograd_run_tiles(const struct conv_plan *plan, size_t count, const float *in, float *out,
                         float *workspace);
 
@@ -87,7 +92,12 @@ void winograd_group_input(const struct winograd_job *job, const struct winograd_
 void winograd_group_product(const struct winograd_job *job, const struct winograd_group *group);
 void winograd_group_output(const struct winograd_job *job, const struct winograd_group *group);
 
-/* With `first`, winograd_fuse.c: bytes of its part of the workspace, [pad, patch, list] in a row; pads the
+/* With `first`, winograd_fuse.c. A padded image is pad[pad_h][pad_w][C of first]: its floats, and the image
+ * in[H][W][C of first] in the middle of zeros. */
+size_t winograd_fuse_pad_nfloats(const struct conv_plan *plan);
+void winograd_fuse_pad(const struct conv_plan *plan, const float *in, float *pad);
+
+/* Bytes of its part of the workspace, [pad, patch, list] in a row; pads the
  * images of in[N][H][W][C of first] and points job->in, patch and list into that part. */
 size_t winograd_fuse_workspace_nbytes(const struct conv_plan *plan, size_t count);
 void winograd_fuse_begin(struct winograd_job *job, const float *in, float *workspace);

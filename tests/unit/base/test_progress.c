@@ -117,7 +117,7 @@ static void work_empty(void *argument) {
     (void)argument;
     progress_begin("images", 0, 0);
     progress_update(0);
-    progress_wipe();
+    log_transient_wipe();
     progress_end();
 }
 

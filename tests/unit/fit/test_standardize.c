@@ -38,7 +38,7 @@ static struct data_split make_data(void) {
 static void test_moments(void **state) {
     (void)state;
     struct data_split data = make_data();
-    struct standardize got, again;
+    struct scale got, again;
     assert_ok(standardize_measure(&got, data_slice(&data, 0, FITTED), 1));
     assert_int_equal(got.constant_count, 4);
     for (size_t d = 0; d < DIM; d++) {
@@ -57,9 +57,9 @@ static void test_moments(void **state) {
         assert_ok(standardize_measure(&again, data_slice(&data, 0, FITTED), threads));
         assert_memory_equal(again.mean, got.mean, DIM * sizeof(double));
         assert_memory_equal(again.inverse, got.inverse, DIM * sizeof(double));
-        standardize_free(&again);
+        scale_free(&again);
     }
-    standardize_apply(&got, &data, 2);
+    data_scale(&data, &got, 2);
     for (size_t d = 0; d < DIM; d++) {
         double sum = 0, squares = 0;
         for (size_t r = 0; r < FITTED; r++) {
@@ -73,19 +73,19 @@ static void test_moments(void **state) {
     for (size_t r = 0; r < ROWS; r++)
         for (size_t d = DIM; d < data.stride; d++)
             assert_true(data.features[r * data.stride + d] == 0);
-    standardize_free(&got);
+    scale_free(&got);
     data_unload(&data);
 }
 
 static void test_fold(void **state) {
     (void)state;
     struct data_split data = make_data(), scaled = make_data();
-    struct standardize standardize;
+    struct scale standardize;
     struct head head;
     struct evaluate_result result;
     static float want[ROWS * CLASSES], got[ROWS * CLASSES], kernel[DIM * CLASSES], bias[CLASSES];
     assert_ok(standardize_measure(&standardize, data_slice(&data, 0, FITTED), 2));
-    standardize_apply(&standardize, &scaled, 2);
+    data_scale(&scaled, &standardize, 2);
     assert_ok(head_create(&head, kernels, DIM, CLASSES));
     head_initialize(&head, 3);
     head.bias[2] = 0.5f;
@@ -101,7 +101,7 @@ static void test_fold(void **state) {
     for (size_t c = CLASSES; c < head.columns; c++)
         assert_true(head.bias[c] == 0);
     head_free(&head);
-    standardize_free(&standardize);
+    scale_free(&standardize);
     data_unload(&scaled);
     data_unload(&data);
 }
@@ -109,7 +109,7 @@ static void test_fold(void **state) {
 static void test_not_finite(void **state) {
     (void)state;
     struct data_split data = make_data();
-    struct standardize standardize = {0};
+    struct scale standardize = {0};
     const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < 3; i++) {
         data.features[17 * data.stride + 140] = bad[i];
@@ -123,7 +123,7 @@ static void test_not_finite(void **state) {
 static void test_weight_out_of_range(void **state) {
     (void)state;
     struct data_split data = make_data();
-    struct standardize standardize;
+    struct scale standardize;
     struct head head;
     assert_ok(standardize_measure(&standardize, data_slice(&data, 0, FITTED), 2));
     assert_ok(head_create(&head, kernels, DIM, CLASSES));
@@ -131,14 +131,14 @@ static void test_weight_out_of_range(void **state) {
     standardize.inverse[9] = 1e60;
     assert_fails(standardize_fold(&standardize, &head), STATUS_NOT_FINITE, "feature 9 ");
     head_free(&head);
-    standardize_free(&standardize);
+    scale_free(&standardize);
     data_unload(&data);
 }
 
 static void test_no_memory(void **state) {
     (void)state;
     struct data_split data = make_data();
-    struct standardize standardize = {0};
+    struct scale standardize = {0};
     struct head head;
     assert_ok(head_create(&head, kernels, DIM, CLASSES));
     for (int n = 1; n <= 2; n++) {
@@ -153,7 +153,7 @@ static void test_no_memory(void **state) {
         assert_fails(standardize_fold(&standardize, &head), STATUS_NO_MEMORY, "");
     }
     mem_test_fail_at(0);
-    standardize_free(&standardize);
+    scale_free(&standardize);
     head_free(&head);
     data_unload(&data);
 }

@@ -259,7 +259,7 @@ static void test_evaluation(void **state) {
 static void test_standardize(void **state) {
     (void)state;
     struct both both = open_both(1500, 70, 64, 0);
-    struct standardize want, got;
+    struct scale want, got;
     struct data_rows window;
     assert_ok(standardize_measure(&want, data_slice(&both.memory, 0, 1203), 2));
     for (int threads = 1; threads <= 3; threads++) {
@@ -267,15 +267,15 @@ static void test_standardize(void **state) {
         assert_int_equal(got.constant_count, want.constant_count);
         assert_memory_equal(got.mean, want.mean, 70 * sizeof(double));
         assert_memory_equal(got.inverse, want.inverse, 70 * sizeof(double));
-        standardize_free(&got);
+        scale_free(&got);
     }
-    standardize_apply(&want, &both.memory, 2);
-    standardize_apply(&want, &both.file, 2);
+    data_scale(&both.memory, &want, 2);
+    data_scale(&both.file, &want, 2);
     for (size_t at = 0; at < 1500; at += window.count) {
         assert_ok(data_window(rows_all(&both.file), at, SIZE_MAX, &window));
         assert_same_rows(window, &both.memory, at);
     }
-    standardize_free(&want);
+    scale_free(&want);
     close_both(&both);
 }
 
@@ -344,7 +344,7 @@ static void test_damage(void **state) {
     struct data_rows rows = rows_all(&both.file), window;
     struct head head;
     struct evaluate_result result;
-    struct standardize standardize;
+    struct scale standardize;
     struct shuffle shuffle;
     struct shuffle_part part;
     struct fit_epoch history;
@@ -386,7 +386,7 @@ static void test_not_finite(void **state) {
     (void)state;
     struct data_split memory = rows_make(1000, 20, ROWS_CLASSES, 1), file;
     struct cache *cache;
-    struct standardize standardize;
+    struct scale standardize;
     memory.features[777 * memory.stride + 19] = NAN;
     rows_write_cache(unit_path("rows.h5"), &memory, 64);
     assert_ok(cache_open(&cache, unit_path("rows.h5")));
