@@ -96,7 +96,7 @@ static enum status read_fields(hid_t object, const struct cache_field *fields, s
     return STATUS_OK;
 }
 
-/* What is wrong with the way a dataset is stored; NULL: nothing, its `bytes` stand in one piece in the file. */
+/* What is wrong with a dataset's storage; NULL: nothing, its `bytes` stand in one piece in the file. */
 static const char *storage_fault(hid_t dataset, uint64_t bytes, uint64_t file_size) {
     hid_t creation = H5Dget_create_plist(dataset);
     H5D_layout_t layout = creation >= 0 ? H5Pget_layout(creation) : H5D_LAYOUT_ERROR;
