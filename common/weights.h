@@ -24,7 +24,7 @@ struct weights {
  * /model_weights); Keras 3's .weights.h5 (.../vars/0). VGG16 may be a layer of the model, at any depth. Its
  * convolutions are found by their names (block1_conv1), in whatever order they stand, and where these are
  * others' by their order, if that leaves no choice; each shape is checked and every value must be finite.
- * Other layers, before and behind, are ignored.
+ * Other layers, before and behind, are ignored. Kernels of Keras 2 on Theano (attribute backend) are turned.
  * STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. Freed by weights_free(). */
 enum status weights_load(struct weights *weights, const char *spec);
 void weights_free(struct weights *weights); /* harmless on a zeroed or freed struct */

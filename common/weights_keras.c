@@ -8,7 +8,14 @@
  * Keras 3 and TensorFlow 2.12 on (.weights.h5): a group `vars` with datasets 0, 1, ... per layer, at any
  * depth, named by class (layers/conv2d_3/vars/0, in TensorFlow's versions
  * _layer_checkpoint_dependencies/...) and numbered in the model's order; the layer's own name is the
- * attribute `name` of `vars`, where there is one. */
+ * attribute `name` of `vars`, where there is one.
+ *
+ * Theano convolves where the others correlate, so kernels trained with it are turned by 180 degrees; the
+ * shape is the same. Keras' rule (keras@376db3cd:keras/engine/saving.py, _need_convert_kernel, and
+ * conv_utils.convert_kernel): turn when the attribute `backend`, of the group that has layer_names, is
+ * "theano"; not for tensorflow and cntk, nor for a backend that it does not know, nor without the attribute,
+ * which Keras 1 did not write. What came later (jax, torch) correlates. `image_data_format` is no attribute,
+ * and does not touch stored kernels. */
 #include "common/weights_keras.h"
 #include "common/mem.h"
 
@@ -144,10 +151,24 @@ static enum status list_group(hid_t file, const char *root, hid_t top, const cha
     return status;
 }
 
+/* Reads the attribute `backend` of the group that has layer_names, or else of the file. */
+static enum status read_backend(hid_t file, hid_t top, bool *turned_ret) {
+    char backend[64] = "";
+    hid_t holder = h5_has_attribute(top, "backend") ? top : file;
+    *turned_ret = false;
+    if (!h5_has_attribute(holder, "backend"))
+        return STATUS_OK;
+    enum status status = h5_read_string(holder, "backend", backend, sizeof backend);
+    *turned_ret = strcasecmp(backend, "theano") == 0;
+    return status;
+}
+
 static enum status list_legacy(hid_t file, const char *root, hid_t top, struct weights_layers *layers) {
     char **names = NULL;
     size_t count = 0;
-    enum status status = h5_read_strings(top, "layer_names", &names, &count);
+    enum status status = read_backend(file, top, &layers->turned);
+    if (status == STATUS_OK)
+        status = h5_read_strings(top, "layer_names", &names, &count);
     for (size_t l = 0; l < count && status == STATUS_OK; l++)
         status = list_group(file, root, top, names[l], (int)l, layers);
     h5_free_strings(names, count);
@@ -284,6 +305,17 @@ static enum status list_layers(hid_t file, struct weights_layers *layers) {
 
 /* ---- Reading ---- */
 
+/* Turns each kernel[3][3][channels][kernels] by 180 degrees. */
+static void turn(float *kernel, size_t l) {
+    size_t plane = backbone_layers[l].channels * backbone_layers[l].kernels;
+    for (size_t tap = 0; tap < 4; tap++)
+        for (size_t i = 0; i < plane; i++) {
+            float *a = &kernel[tap * plane + i], *b = &kernel[(8 - tap) * plane + i], value = *a;
+            *a = *b;
+            *b = value;
+        }
+}
+
 /* Reads one weight, whose shape and type were checked. */
 static enum status read_tensor(hid_t file, const char *file_path, const struct weights_dataset *found,
                                size_t l, enum weights_part part, float **tensor_ret) {
@@ -315,6 +347,8 @@ static enum status read_tensors(hid_t file, const struct weights_layers *layers,
         const struct weights_dataset *parts = layers->layers[chosen[l]].parts;
         status = read_tensor(file, layers->path, &parts[WEIGHTS_KERNEL], l, WEIGHTS_KERNEL,
                              &weights->tensors.kernel[l]);
+        if (status == STATUS_OK && layers->turned)
+            turn(weights->tensors.kernel[l], l);
         if (status == STATUS_OK)
             status = read_tensor(file, layers->path, &parts[WEIGHTS_BIAS], l, WEIGHTS_BIAS,
                                  &weights->tensors.bias[l]);

@@ -39,6 +39,7 @@ struct weights_layers {
     struct weights_layer *layers;
     size_t count;
     const char *path; /* of the file */
+    bool turned;      /* the kernels are turned by 180 degrees */
 };
 
 /* Which layer of the backbone a name tells: the last blockB_convC in it. */

@@ -390,6 +390,51 @@ class Arrangements(Weights):
         self.refuse(self.write(fill), "block1_conv1", "link to another file")
 
 
+class Theano(Weights):
+    """Keras 2 on Theano kept kernels turned by 180 degrees, in the same shape, and said so in an attribute."""
+
+    def write(self, backend, kernels_turned=True, root="/", on="/"):
+        path = self.folder / "theano.h5"
+        tensors = [t[::-1, ::-1] if t.ndim == 4 and kernels_turned else t for t in self.tensors]
+        write_keras2(path, tensors, root=root)
+        with h5py.File(path, "r+") as f:
+            del f[root].attrs["backend"]
+            f[on].attrs["backend"] = backend
+        return path
+
+    def test_turned(self):
+        wanted = helpers.tensors_sha256(self.tensors)
+        cases = {
+            "bytes": dict(backend=np.bytes_("theano")), "text": dict(backend="theano"),
+            "a list": dict(backend=np.array([b"theano"])),
+            "whole model": dict(backend="theano", root="/model_weights", on="/model_weights"),
+            "whole model, on the root": dict(backend="theano", root="/model_weights"),
+        }
+        for name, options in cases.items():
+            with self.subTest(case=name):
+                digest, features, _ = self.accept(self.write(**options))
+                self.assertEqual(digest, wanted)
+        gray = helpers.resize_all(np.concatenate(helpers.digits(3, 2)[::2]), 32)
+        error = helpers.worst_relative(features, helpers.torch_features(self.tensors, gray, "rescale"))
+        self.assertTrue(error <= 1e-5, error)
+
+    def test_not_turned(self):
+        wanted = helpers.tensors_sha256(self.tensors)
+        for backend in "tensorflow", "cntk", "jax", "torch", "another":
+            with self.subTest(backend=backend):
+                self.assertEqual(self.accept(self.write(backend, kernels_turned=False))[0], wanted)
+
+    def test_a_whole_models_own_word(self):
+        """The group that has layer_names is asked first, as Keras does it."""
+        path = self.write("tensorflow", kernels_turned=False, root="/model_weights", on="/model_weights")
+        with h5py.File(path, "r+") as f:
+            f.attrs["backend"] = "theano"
+        self.assertEqual(self.accept(path)[0], helpers.tensors_sha256(self.tensors))
+
+    def test_no_text(self):
+        self.refuse(self.write(7), "backend")
+
+
 class Refused(Weights):
     def spoiled(self, spoil):
         path = self.folder / "spoiled.h5"
