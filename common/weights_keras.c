@@ -358,14 +358,15 @@ static enum status read_tensors(hid_t file, const struct weights_layers *layers,
 
 /* Opens the file, or says what it is instead. */
 static enum status open_file(hid_t *file_ret, const char *path) {
+    char foreign[WEIGHTS_FOREIGN];
     enum status status = h5_open(file_ret, path, false);
+    if ((status == STATUS_IO || status == STATUS_FORMAT) && weights_foreign(path, foreign))
+        return status_set(status, "%s: %s", path, foreign);
     if (status == STATUS_IO)
         return status_set(STATUS_IO, "%s; data/get.sh fetches the weights, and --weights=random does without",
                           status_message());
     if (status == STATUS_FORMAT && strstr(status_message(), "not an HDF5 file") != NULL)
-        return status_set(STATUS_FORMAT,
-                          "%s; --weights takes Keras' .h5 (of a .keras archive, the model.weights.h5 inside)",
-                          status_message());
+        return status_set(STATUS_FORMAT, "%s; --weights takes Keras' .h5", status_message());
     return status;
 }
 

@@ -2,7 +2,7 @@
  * them. Private to weights*.c.
  *
  * weights_keras.c lists what a file holds, in either of Keras' layouts; weights_match.c says which of it are
- * the backbone's convolutions. */
+ * the backbone's convolutions; weights_foreign.c names files that are not HDF5. */
 #ifndef COMMON_WEIGHTS_KERAS_H
 #define COMMON_WEIGHTS_KERAS_H
 
@@ -52,5 +52,10 @@ enum status weights_match(const struct weights_layers *layers, size_t chosen[BAC
 
 /* Loads a Keras file into `weights`. STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. */
 enum status weights_load_keras(struct weights *weights, const char *path);
+
+/* What a file is that is not HDF5, and what to do, by its first bytes and its name: a sentence without its
+ * end in text[WEIGHTS_FOREIGN]; false when it cannot be told. */
+enum { WEIGHTS_FOREIGN = 800 };
+bool weights_foreign(const char *path, char text[WEIGHTS_FOREIGN]);
 
 #endif

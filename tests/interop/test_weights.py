@@ -2,9 +2,17 @@
 """Weight files: the same 26 tensors out of every container that Keras writes give the same digest and the same features;
 what is not VGG16's is refused, with one line that names it."""
 
+import gzip
 import itertools
 import json
+import os
+import pickle
+import re
+import shlex
 import shutil
+import struct
+import subprocess
+import sys
 import unittest
 import zipfile
 
@@ -652,6 +660,63 @@ class Refused(Weights):
         for name, (fill, *words) in cases.items():
             with self.subTest(case=name):
                 self.refuse(self.written(fill), *words)
+
+    def test_foreign_files(self):
+        """Named by their first bytes, whatever they are called."""
+        header = json.dumps({"features.0.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+        files = {
+            "page.h5": (b"\n<!DOCTYPE html>\n<html>Not found</html>", "web page", "data/get.sh"),
+            "error.h5": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "XML", "download failed"),
+            "pointer.h5": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS", "git lfs pull"),
+            "packed.h5": (gzip.compress(b"x" * 1000), "gzip -dc"), "packed.xz": (b"\xfd7zXZ\0\0\0\0\0", "xz -dc"),
+            "packed.bz2": (b"BZh91AY&SY", "bzip2 -dc"), "packed.zst": (b"\x28\xb5\x2f\xfd\0\0", "zstd -dc"),
+            "list.json": (b'{"class_name": "Functional"}', "JSON"),
+            "old.pth": (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch", "python3 -c"),
+            "any.pkl": (pickle.dumps([1, 2]), "pickle"), "one.npy": (b"\x93NUMPY\x01\0v\0{}", "NumPy array"),
+            "model.safetensors": (struct.pack("<Q", len(header)) + header + bytes(4), "safetensors", "python3 -c"),
+            "model.ckpt.index": (bytes(40) + bytes.fromhex("57fb808b247547db"), "TensorFlow checkpoint"),
+            "model.ckpt.data-00000-of-00001": (b"\1\2\3" * 99, "TensorFlow checkpoint"),
+            "checkpoint": (b'model_checkpoint_path: "model"\n', "TensorFlow checkpoint"),
+            "model.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite"),
+            "vgg.caffemodel": (b"\n\x0fVGG_ILSVRC_16_layers", "Caffe"), "vgg.onnx": (b"\x08\x07\x12\x07pytorch", "ONNX"),
+            "vgg.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "MATLAB"),
+        }
+        for name, (content, *words) in files.items():
+            with self.subTest(file=name):
+                (self.folder / name).write_bytes(content)
+                self.refuse(self.folder / name, *words)
+        for name, members, words in (("weights.npz", ["conv1_1_W.npy"], ["NumPy arrays"]),
+                                     ("any.zip", ["a.txt"], ["zip archive"]),
+                                     ("new.pth", ["archive/data.pkl", "archive/data/0"], ["PyTorch", "python3 -c"])):
+            with self.subTest(file=name):
+                with zipfile.ZipFile(self.folder / name, "w") as z:
+                    for member in members:
+                        z.writestr(member, "x" * 100)
+                self.refuse(self.folder / name, *words)
+        self.refuse(self.folder / "model.ckpt", "TensorFlow checkpoint")
+        (self.folder / "saved").mkdir()
+        self.refuse(self.folder / "saved", "folder")
+        (self.folder / "saved" / "saved_model.pb").write_bytes(b"\x08\x01")
+        self.refuse(self.folder / "saved", "SavedModel")
+
+    def test_line_that_converts(self):
+        """The line of Python that the message on a .pth file gives does what it says."""
+        import torch
+        state = {}
+        for layer, l in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), range(13)):
+            state[f"features.{layer}.weight"] = torch.from_numpy(self.tensors[2 * l].transpose(3, 2, 0, 1).copy())
+            state[f"features.{layer}.bias"] = torch.from_numpy(self.tensors[2 * l + 1])
+        state["classifier.0.weight"] = torch.zeros(2, 2)
+        for new in True, False:
+            path, converted = self.folder / "vgg16.pth", self.folder / "vgg16.h5"
+            torch.save(state, path, _use_new_zipfile_serialization=new)
+            line = re.search(r"(python3 -c .*) FILE vgg16\.h5,", self.refuse(path, "PyTorch")).group(1)
+            command = shlex.split(line)
+            subprocess.run([sys.executable, *command[1:], path, converted], check=True)
+            self.succeed(*self.arguments(converted, "converted.h5"))
+            with h5py.File(self.folder / "converted.h5") as f:
+                self.assertEqual(f.attrs["weights_sha256"], helpers.tensors_sha256(self.tensors))
+            os.remove(self.folder / "converted.h5")
 
     def test_other_network(self):
         """A file as Keras writes it, of another model."""
