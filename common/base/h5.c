@@ -94,13 +94,68 @@ char *h5_name(hid_t object, char text[512]) {
     return text;
 }
 
-static hid_t access_list(void) {
+/* The bounds are on the formats that are written, and a file of a newer format than the upper one does not
+ * even open: so they are for writing alone, and whatever this HDF5 knows is read. */
+static hid_t access_list(bool writable) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list >= 0 && (H5Pset_fclose_degree(list, H5F_CLOSE_SEMI) < 0 ||
-                      H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+                      (writable && H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0) ||
                       H5Pset_file_locking(list, false, true) < 0))
         h5_close(&list);
     return list;
+}
+
+/* The version of the superblock, which stands at byte 0, 512, 1024, 2048 and so on behind a block of the
+ * user's; -1: the file has none, so it is no HDF5 file. *part_ret: it is one of several files that HDF5 has
+ * split its bytes over, by the driver that it names right behind. */
+static int superblock_version(int fd, off_t size, bool *part_ret) {
+    static const char signature[] = "\211HDF\r\n\032\n";
+    for (off_t at = 0; at < size; at = at == 0 ? 512 : 2 * at) {
+        unsigned char head[1024] = {0};
+        ssize_t got = pread(fd, head, sizeof head, at);
+        if (got < 9 || memcmp(head, signature, 8) != 0)
+            continue;
+        *part_ret = memmem(head, (size_t)got, "NCSAfami", 8) || memmem(head, (size_t)got, "NCSAmult", 8);
+        return head[8];
+    }
+    return -1;
+}
+
+/* Why H5Fopen() failed, as far as it can be told better than by HDF5. */
+static enum status open_failure(const char *path, bool writable, int version, bool part) {
+    unsigned long long size, stored;
+    char reason[256] = "";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, reason);
+    H5Eclear2(H5E_DEFAULT);
+    if (version < 0)
+        return status_set(STATUS_FORMAT, "%s: not an HDF5 file", path);
+    if (part)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: one part of an HDF5 file that is split over several; join them first (h5repart "
+            "does, for the family driver)",
+            path);
+    if (strstr(reason, "consistency flags") != NULL)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: marked as open for writing: the program that writes it is still at work, or ended "
+            "without closing it; in that case, h5clear -s takes the mark away",
+            path);
+    if (sscanf(reason, "truncated file: eof = %llu, sblock->base_addr = %*u, stored_eof = %llu", &size,
+               &stored) == 2)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: an HDF5 file that is cut short: it has %llu bytes of %llu; get or make it again", path, size,
+            stored);
+    enum status status = status_set(STATUS_FORMAT, "%s: not a readable HDF5 file%s%s%s", path,
+                                    reason[0] ? " (HDF5: " : "", reason, reason[0] ? ")" : "");
+    hid_t list = access_list(writable), readable = H5I_INVALID_HID;
+    if (writable && (readable = H5Fopen(path, H5F_ACC_RDONLY, list)) >= 0)
+        status = status_set(STATUS_IO, "%s: cannot write to the file; is the disk full?", path);
+    h5_close(&readable);
+    h5_close(&list);
+    H5Eclear2(H5E_DEFAULT);
+    return status;
 }
 
 enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
@@ -109,22 +164,26 @@ enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
     if (fd < 0)
         return status_set_errno("%s: cannot open the file", path);
     struct stat found = {0};
-    bool empty = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == 0;
+    bool known = fstat(fd, &found) == 0, part = false;
+    int version = superblock_version(fd, known ? found.st_size : 0, &part);
     close(fd);
-    if (empty) /* HDF5 would make one of it, when it may write */
-        return status_set(STATUS_FORMAT, "%s: not a readable HDF5 file (it is empty)", path);
-    hid_t list = access_list();
+    if (known && S_ISDIR(found.st_mode))
+        return status_set(STATUS_FORMAT, "%s: a folder, not an HDF5 file", path);
+    if (known && S_ISREG(found.st_mode) &&
+        found.st_size == 0) /* HDF5 would make one of it, when it may write */
+        return status_set(STATUS_FORMAT, "%s: not an HDF5 file (it is empty)", path);
+    if (writable && version >= 3)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: written in a newer HDF5 format (superblock %d), which is read, but not gone on "
+            "with: a kill would leave it marked as open",
+            path, version);
+    hid_t list = access_list(writable);
     enum status status = STATUS_OK;
     guard_begin(path);
     hid_t file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, list);
-    if (file < 0) {
-        status = h5_fail(STATUS_FORMAT, "%s: not a readable HDF5 file", path);
-        hid_t readable = writable ? H5Fopen(path, H5F_ACC_RDONLY, list) : H5I_INVALID_HID;
-        if (readable >= 0)
-            status = status_set(STATUS_IO, "%s: cannot write to the file; is the disk full?", path);
-        h5_close(&readable);
-        H5Eclear2(H5E_DEFAULT);
-    }
+    if (file < 0)
+        status = open_failure(path, writable, version, part);
     h5_close(&list);
     if (status != STATUS_OK)
         h5_trust();
@@ -133,7 +192,7 @@ enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
 }
 
 enum status h5_create(hid_t *file_ret, const char *path) {
-    hid_t list = access_list(), creation = H5Pcreate(H5P_FILE_CREATE);
+    hid_t list = access_list(true), creation = H5Pcreate(H5P_FILE_CREATE);
     hid_t file = H5I_INVALID_HID;
     if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
         file = H5Fcreate(path, H5F_ACC_TRUNC, creation, list);
@@ -227,10 +286,18 @@ static enum status open_object(hid_t *object_ret, hid_t parent, const char *name
                                const char *kind) {
     char where[512];
     hid_t object = H5Oopen(parent, name, H5P_DEFAULT);
-    if (object >= 0 && H5Iget_type(object) != type)
+    bool found = object >= 0;
+    if (found && H5Iget_type(object) != type)
         h5_close(&object);
     if (object < 0) {
+        H5L_info_t link;
+        bool elsewhere =
+            !found && H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_EXTERNAL;
         H5Eclear2(H5E_DEFAULT);
+        if (elsewhere)
+            return status_set(STATUS_FORMAT,
+                              "%s: \"%s\" is a link to another file, which is missing or has it not",
+                              h5_name(parent, where), name);
         return status_set(STATUS_FORMAT, "%s: there is no %s \"%s\"", h5_name(parent, where), kind, name);
     }
     *object_ret = object;

@@ -15,7 +15,9 @@
 void h5_init(void);
 
 /* Opens a file with H5F_CLOSE_SEMI (a leaked handle makes the close fail) and without HDF5's file locks.
- * STATUS_IO when the system refuses, STATUS_FORMAT when it is no HDF5 file.
+ * STATUS_IO when the system refuses, STATUS_FORMAT when it is no HDF5 file, or cut short, or marked as open
+ * for writing. Files of every format that HDF5 knows are read; one of HDF5 1.10's (superblock 3) is refused
+ * when it is to be written, because HDF5 would mark it as open, and a kill leave the mark.
  *
  * HDF5 crashes (and, rarer, hangs) on about one in a hundred files with damaged metadata (1.10.8, measured by
  * the fuzz test). So from here until h5_trust(), or until the file is closed with h5_close(), a crash, or

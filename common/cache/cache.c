@@ -96,10 +96,29 @@ static enum status read_fields(hid_t object, const struct cache_field *fields, s
     return STATUS_OK;
 }
 
-/* Opens a dataset that must be contiguous, of type `type` (or `other`), of `rank`, and wholly inside the
- * file. */
-static enum status open_checked(hid_t *dataset_ret, hid_t group, const char *name, hid_t type, hid_t other,
-                                int rank, hsize_t dims[8], uint64_t file_size) {
+/* What is wrong with a dataset's storage; NULL: nothing, its `bytes` stand in one piece in the file. */
+static const char *storage_fault(hid_t dataset, uint64_t bytes, uint64_t file_size) {
+    hid_t creation = H5Dget_create_plist(dataset);
+    H5D_layout_t layout = creation >= 0 ? H5Pget_layout(creation) : H5D_LAYOUT_ERROR;
+    bool filtered = creation >= 0 && H5Pget_nfilters(creation) > 0,
+         external = creation >= 0 && H5Pget_external_count(creation) > 0;
+    h5_close(&creation);
+    haddr_t offset = H5Dget_offset(dataset); /* undefined also where nothing was written yet */
+    H5Eclear2(H5E_DEFAULT);
+    if (layout == H5D_CHUNKED)
+        return filtered ? "stored in compressed or filtered chunks" : "stored in chunks";
+    if (layout == H5D_COMPACT)
+        return "stored in the compact layout";
+    if (layout == H5D_VIRTUAL || external)
+        return "stored in other files";
+    if (layout != H5D_CONTIGUOUS || offset == HADDR_UNDEF)
+        return "without storage in the file";
+    return bytes > file_size || offset > file_size - bytes ? "larger than the file" : NULL;
+}
+
+/* Opens a dataset that must be contiguous, of type `type`, of `rank`, and wholly inside the file. */
+static enum status open_checked(hid_t *dataset_ret, hid_t group, const char *name, hid_t type, int rank,
+                                hsize_t dims[8], uint64_t file_size) {
     char where[512];
     int found_rank = 0;
     enum status status = h5_open_dataset(dataset_ret, group, name);
@@ -108,18 +127,21 @@ static enum status open_checked(hid_t *dataset_ret, hid_t group, const char *nam
     if (status != STATUS_OK)
         return status;
     hid_t found = H5Dget_type(*dataset_ret);
-    bool fits = found_rank == rank && (H5Tequal(found, type) > 0 || H5Tequal(found, other) > 0);
+    bool fits = found_rank == rank && H5Tequal(found, type) > 0;
     uint64_t bytes = H5Tget_size(found);
     h5_close(&found);
     for (int i = 0; i < found_rank; i++)
         if (__builtin_mul_overflow(bytes, dims[i], &bytes))
             fits = false;
-    haddr_t offset = H5Dget_offset(*dataset_ret); /* undefined for chunked or external storage */
-    if (!fits || offset == HADDR_UNDEF || bytes > file_size || offset > file_size - bytes) {
-        H5Eclear2(H5E_DEFAULT);
-        return status_set(STATUS_FORMAT, "%s: not of the type, shape or place that a cache has",
+    if (!fits)
+        return status_set(STATUS_FORMAT, "%s: not of the type or shape that a cache has",
                           h5_name(*dataset_ret, where));
-    }
+    const char *fault = storage_fault(*dataset_ret, bytes, file_size);
+    if (fault != NULL)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: %s, but a cache's rows stand in one piece (contiguous), as extract writes them",
+            h5_name(*dataset_ret, where), fault);
     return STATUS_OK;
 }
 
@@ -133,18 +155,15 @@ static enum status open_split(struct cache_file *cache, int s, uint64_t file_siz
     if (status == STATUS_OK)
         status = read_fields(group, cache_split_fields, cache_split_field_count, split);
     if (status == STATUS_OK)
-        status = open_checked(&handles->features, group, "features", H5T_IEEE_F32LE, H5T_IEEE_F32LE, 2,
-                              features, file_size);
+        status = open_checked(&handles->features, group, "features", H5T_IEEE_F32LE, 2, features, file_size);
     hid_t label_type = cache->info.classes > 256 ? H5T_STD_U16LE : H5T_STD_U8LE;
     if (status == STATUS_OK)
+        status = open_checked(&handles->labels, group, "labels", label_type, 1, labels, file_size);
+    if (status == STATUS_OK)
         status =
-            open_checked(&handles->labels, group, "labels", label_type, label_type, 1, labels, file_size);
+            open_checked(&handles->checksums, group, "checksums", H5T_STD_U32LE, 1, checksums, file_size);
     if (status == STATUS_OK)
-        status = open_checked(&handles->checksums, group, "checksums", H5T_STD_U32LE, H5T_STD_U32LE, 1,
-                              checksums, file_size);
-    if (status == STATUS_OK)
-        status = open_checked(&handles->progress, group, "progress", H5T_STD_U64LE, H5T_STD_U64LE, 1,
-                              progress, file_size);
+        status = open_checked(&handles->progress, group, "progress", H5T_STD_U64LE, 1, progress, file_size);
     if (status == STATUS_OK && progress[0] == 1)
         status = h5_read_rows(handles->progress, H5T_NATIVE_UINT64, 0, 1, &split->progress);
     if (status != STATUS_OK)

@@ -22,8 +22,10 @@ struct weights {
 /* Loads `spec`: "random" (seed 0) or "random:SEED" for kernels ~ N(0, 2 / (9 C)) (He et al., 2015) and zero
  * biases, else the name of a file that Keras wrote: the VGG16 download, with or without its top; weights or
  * whole models of Keras 2 (names in the attributes layer_names and weight_names of the root or of
- * /model_weights); Keras 3's .weights.h5 (/layers/conv2d/vars/0). The first 26 weights of the model must be
- * the backbone's: each shape is checked and every value must be finite. What follows (a head) is ignored.
+ * /model_weights); Keras 3's .weights.h5 (.../vars/0). VGG16 may be a layer of the model, at any depth. Its
+ * convolutions are found by their names (block1_conv1), in whatever order they stand, and where these are
+ * others' by their order, if that leaves no choice; each shape is checked and every value must be finite.
+ * Other layers, before and behind, are ignored. Kernels of Keras 2 on Theano (attribute backend) are turned.
  * STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. Freed by weights_free(). */
 enum status weights_load(struct weights *weights, const char *spec);
 void weights_free(struct weights *weights); /* harmless on a zeroed or freed struct */

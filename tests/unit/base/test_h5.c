@@ -49,10 +49,10 @@ static void test_open(void **state) {
     hid_t file = H5I_INVALID_HID;
     assert_fails(h5_open(&file, unit_path("missing.h5"), false), STATUS_IO, "missing.h5: cannot open");
     unit_write_file(unit_path("text.h5"), "not HDF5 at all", 15);
-    assert_fails(h5_open(&file, unit_path("text.h5"), false), STATUS_FORMAT, "not a readable HDF5 file");
+    assert_fails(h5_open(&file, unit_path("text.h5"), false), STATUS_FORMAT, "text.h5: not an HDF5 file");
     unit_write_file(unit_path("empty.h5"), "", 0);
-    assert_fails(h5_open(&file, unit_path("empty.h5"), true), STATUS_FORMAT, "empty.h5");
-    assert_fails(h5_open(&file, unit_folder, false), STATUS_FORMAT, unit_folder);
+    assert_fails(h5_open(&file, unit_path("empty.h5"), true), STATUS_FORMAT, "empty.h5: not an HDF5 file");
+    assert_fails(h5_open(&file, unit_folder, false), STATUS_FORMAT, "a folder");
     assert_fails(h5_create(&file, unit_path("missing/a.h5")), STATUS_IO, "missing/a.h5");
     assert_int_equal(file, H5I_INVALID_HID);
     file = make("a.h5");
@@ -63,6 +63,96 @@ static void test_open(void **state) {
     assert_fails(h5_write_whole(file, "x", 1), STATUS_IO, "cannot write the attribute x");
     h5_close(&file);
     assert_int_equal(file, H5I_INVALID_HID);
+}
+
+/* A file with one number in it, in the newest format, with `userblock` bytes before it, by driver `access`. */
+static void make_other(const char *name, hid_t access, hsize_t userblock) {
+    hid_t creation = H5Pcreate(H5P_FILE_CREATE);
+    assert_true(H5Pset_userblock(creation, userblock) >= 0);
+    hid_t file = H5Fcreate(unit_path(name), H5F_ACC_TRUNC, creation, access);
+    assert_true(file >= 0);
+    assert_ok(h5_write_whole(file, "x", 7));
+    assert_true(H5Fclose(file) >= 0);
+    h5_close(&creation);
+}
+
+static hid_t newest_format(void) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    assert_true(H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0);
+    return access;
+}
+
+/* The format of HDF5 1.10 is read, with and without a block of the user's, and not written to. */
+static void test_newer_format(void **state) {
+    (void)state;
+    static const hsize_t userblocks[] = {0, 512, 2048};
+    hid_t access = newest_format(), file;
+    for (int i = 0; i < 3; i++) {
+        uint64_t x = 0;
+        make_other("newer.h5", access, userblocks[i]);
+        assert_ok(h5_open(&file, unit_path("newer.h5"), false));
+        assert_ok(h5_read_whole(file, "x", &x));
+        assert_int_equal(x, 7);
+        h5_close(&file);
+        size_t before, after;
+        unsigned char *bytes = unit_read_file(unit_path("newer.h5"), &before);
+        assert_int_equal(bytes[userblocks[i] + 8],
+                         3); /* the superblock's version: the case is what it says */
+        assert_fails(h5_open(&file, unit_path("newer.h5"), true), STATUS_FORMAT, "superblock 3");
+        unsigned char *again = unit_read_file(unit_path("newer.h5"), &after);
+        assert_true(before == after && memcmp(bytes, again, before) == 0);
+        free(bytes);
+        free(again);
+    }
+    h5_close(&access);
+}
+
+static void leave_open(void *path) {
+    hid_t access = newest_format(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (file < 0 || H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
+        _exit(2);
+    _exit(0);
+}
+
+/* Files of HDF5 that do not open say why. */
+static void test_unopenable(void **state) {
+    (void)state;
+    hid_t file = H5I_INVALID_HID;
+    char path[512], text[256];
+    snprintf(path, sizeof path, "%s", unit_path("open.h5"));
+    assert_int_equal(unit_child(leave_open, path, text, sizeof text), 0);
+    assert_fails(h5_open(&file, path, false), STATUS_FORMAT, "open.h5: marked as open for writing");
+    hid_t family = H5Pcreate(H5P_FILE_ACCESS);
+    assert_true(H5Pset_fapl_family(family, 1024, H5P_DEFAULT) >= 0);
+    make_other("family%d.h5", family, 0);
+    assert_fails(h5_open(&file, unit_path("family0.h5"), false), STATUS_FORMAT, "split over several");
+    h5_close(&family);
+    hid_t access = newest_format();
+    make_other("cut.h5", access, 0);
+    h5_close(&access);
+    size_t nbytes;
+    unsigned char *bytes = unit_read_file(unit_path("cut.h5"), &nbytes);
+    unit_write_file(unit_path("cut.h5"), bytes, nbytes - 1);
+    snprintf(text, sizeof text, "cut short: it has %zu bytes of %zu", nbytes - 1, nbytes);
+    assert_fails(h5_open(&file, unit_path("cut.h5"), false), STATUS_FORMAT, text);
+    free(bytes);
+}
+
+/* Links to other files are followed, and one that leads nowhere is called what it is. */
+static void test_external_link(void **state) {
+    (void)state;
+    hid_t file = make("target.h5"), group;
+    assert_ok(h5_create_group(&group, file, "g"));
+    h5_close(&group);
+    assert_ok(h5_close_written(&file));
+    file = make("links.h5");
+    assert_true(H5Lcreate_external("target.h5", "/g", file, "there", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(H5Lcreate_external("none.h5", "/g", file, "nowhere", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_ok(h5_open_group(&group, file, "there"));
+    h5_close(&group);
+    assert_fails(h5_open_group(&group, file, "nowhere"), STATUS_FORMAT,
+                 "\"nowhere\" is a link to another file");
+    assert_ok(h5_close_written(&file));
 }
 
 static void test_leak_is_found(void **state) {
@@ -301,9 +391,11 @@ int main(void) {
     h5_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),          cmocka_unit_test(test_leak_is_found),
-        cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_string),
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_hostile_lists), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_newer_format),  cmocka_unit_test(test_unopenable),
+        cmocka_unit_test(test_external_link), cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_string),        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_lists),         cmocka_unit_test(test_hostile_lists),
+        cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, unit_scratch_make, unit_scratch_remove);
 }

@@ -1,9 +1,10 @@
 /* test_weights: random weights, and Keras files: one full file under all the names that Keras has used, and
- * small ones that are wrong in one way each (the layers are read in order, so a wrong first one needs no
+ * small ones that are wrong in one way each (the layers are looked at in order, so a wrong first one needs no
  * others). */
 #include "common/base/h5.h"
 #include "common/base/mem.h"
 #include "common/network/weights.h"
+#include "common/network/weights_keras.h"
 #include "tests/unit/unit.h"
 
 #include <math.h>
@@ -87,6 +88,186 @@ static void test_no_memory(void **state) {
         for (size_t l = 0; l < BACKBONE_CONVS; l++)
             assert_true(weights.tensors.kernel[l] == NULL && weights.tensors.bias[l] == NULL);
     }
+}
+
+static void test_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int conv;
+    } cases[] = {
+        {"block1_conv1", 0},
+        {"block5_conv3", 12},
+        {"block1_conv2/kernel:0", 1},
+        {"block2_conv1_W_1:0", 2},
+        {"block2_conv2_W", 3},
+        {"block3_conv3/kernel", 6},
+        {"vgg16/block4_conv2/kernel:0", 8},
+        {"block1_conv1_1/kernel:0", 0},
+        {"model_block5_conv1/bias:0", 10},
+        {"block1_conv1/block1_conv2/kernel:0", 1},
+        {"block3_conv4/kernel:0", WEIGHTS_VGG19},
+        {"block5_conv4_W_1:0", WEIGHTS_VGG19},
+        {"block1_conv3", WEIGHTS_UNNAMED},
+        {"block2_conv4", WEIGHTS_UNNAMED},
+        {"block6_conv1", WEIGHTS_UNNAMED},
+        {"block3_conv5", WEIGHTS_UNNAMED},
+        {"block0_conv1", WEIGHTS_UNNAMED},
+        {"block1_conv10", WEIGHTS_UNNAMED},
+        {"block11_conv1", WEIGHTS_UNNAMED},
+        {"subblock1_conv1", WEIGHTS_UNNAMED},
+        {"block1_convolution", WEIGHTS_UNNAMED},
+        {"conv2_block1_1_conv/kernel:0", WEIGHTS_UNNAMED},
+        {"block", WEIGHTS_UNNAMED},
+        {"block1", WEIGHTS_UNNAMED},
+        {"block1_conv", WEIGHTS_UNNAMED},
+        {"", WEIGHTS_UNNAMED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (weights_conv_of(cases[i].name) != cases[i].conv)
+            fail_msg("%s: %d, wanted %d", cases[i].name, weights_conv_of(cases[i].name), cases[i].conv);
+}
+
+/* ---- Which layers are the backbone's ---- */
+
+enum { SOME = 40 };
+
+/* Layers as they would be listed, of one list or of one each, and what is chosen of them. */
+struct listing {
+    struct weights_layer layers[SOME];
+    struct weights_layers all;
+    char names[SOME][32];
+    size_t chosen[BACKBONE_CONVS];
+};
+
+static void list_weight(struct weights_dataset *dataset, int rank, hsize_t a, hsize_t b, hsize_t c,
+                        hsize_t d) {
+    static char path[] = "/some/path";
+    *dataset = (struct weights_dataset){.path = path, .rank = rank, .dims = {a, b, c, d}, .real = true};
+}
+
+static struct weights_layer *list_layer(struct listing *listing, const char *name, int list) {
+    size_t i = listing->all.count++;
+    assert_true(i < SOME);
+    snprintf(listing->names[i], sizeof listing->names[i], "%s", name);
+    listing->all.layers = listing->layers;
+    listing->all.path = "listing.h5";
+    listing->layers[i] = (struct weights_layer){
+        .name = listing->names[i], .list = list, .conv = weights_conv_of(name), .count = 2};
+    return &listing->layers[i];
+}
+
+static struct weights_layer *list_conv(struct listing *listing, const char *name, int list, hsize_t channels,
+                                       hsize_t kernels) {
+    struct weights_layer *layer = list_layer(listing, name, list);
+    list_weight(&layer->parts[WEIGHTS_KERNEL], 4, 3, 3, channels, kernels);
+    list_weight(&layer->parts[WEIGHTS_BIAS], 1, kernels, 0, 0, 0);
+    return layer;
+}
+
+/* Lists the backbone's layers in this order, by its own names or as conv2d_NUMBER. */
+static void list_backbone(struct listing *listing, const int order[], bool named, int list) {
+    for (int i = 0; i < BACKBONE_CONVS; i++) {
+        const struct backbone_layer *layer = &backbone_layers[order[i]];
+        char name[32];
+        if (named)
+            snprintf(name, sizeof name, "%s", layer->name);
+        else
+            snprintf(name, sizeof name, "conv2d_%d", order[i] + 1);
+        list_conv(listing, name, list, layer->channels, layer->kernels);
+    }
+}
+
+static const int in_order[BACKBONE_CONVS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+
+/* Names tell the layers, in any order. */
+static void test_match_names(void **state) {
+    (void)state;
+    struct rng rng;
+    unit_rng(&rng, "test_match_names");
+    for (int trial = 0; trial < 200; trial++) {
+        struct listing listing = {0};
+        int order[BACKBONE_CONVS];
+        uint32_t shuffled[BACKBONE_CONVS];
+        rng_permutation(&rng, shuffled, BACKBONE_CONVS);
+        for (size_t i = 0; i < BACKBONE_CONVS; i++)
+            order[i] = (int)shuffled[i];
+        list_conv(&listing, "conv2d", 0, 1, 3);
+        list_backbone(&listing, order, true, trial % 2);
+        list_conv(&listing, "top", 2, 512, 512);
+        assert_ok(weights_match(&listing.all, listing.chosen));
+        for (size_t i = 0; i < BACKBONE_CONVS; i++)
+            assert_int_equal(listing.chosen[order[i]], i + 1);
+    }
+}
+
+/* Order alone: only where no other order fits. */
+static void test_match_order(void **state) {
+    (void)state;
+    for (int list = -1; list < 2; list++) { /* Keras 3's numbers, and one list */
+        struct listing listing = {0};
+        list_conv(&listing, "conv2d", list, 3, 3);
+        list_backbone(&listing, in_order, false, list);
+        list_conv(&listing, "conv2d_14", list, 512, 512);
+        assert_ok(weights_match(&listing.all, listing.chosen));
+        for (size_t l = 0; l < BACKBONE_CONVS; l++)
+            assert_int_equal(listing.chosen[l], l + 1);
+    }
+    static const int frozen[][BACKBONE_CONVS] = {
+        {0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 8}, /* block4_conv2 alone: the shapes fit as they stand */
+        {10, 11, 12, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, /* block5 trained: they do not */
+        {0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 5}};
+    for (int i = 0; i < 3; i++) {
+        struct listing listing = {0};
+        list_backbone(&listing, frozen[i], false, 0);
+        assert_fails(weights_match(&listing.all, listing.chosen), STATUS_FORMAT, "listing.h5: ambiguous");
+    }
+    struct listing twice = {0};
+    list_backbone(&twice, in_order, false, -1);
+    list_backbone(&twice, in_order, false, -1);
+    assert_fails(weights_match(&twice.all, twice.chosen), STATUS_FORMAT, "ambiguous");
+    struct listing both = {0};
+    list_backbone(&both, in_order, true, 0);
+    list_backbone(&both, in_order, true, 1);
+    assert_fails(weights_match(&both.all, both.chosen), STATUS_FORMAT, "ambiguous");
+}
+
+/* Other networks are called what they are. */
+static void test_match_others(void **state) {
+    (void)state;
+    for (int named = 0; named < 2; named++) {
+        struct listing vgg19 = {0}, gray = {0}, transposed = {0}, normalized = {0}, no_bias = {0};
+        for (int l = 0; l < BACKBONE_CONVS; l++) {
+            const struct backbone_layer *layer = &backbone_layers[l];
+            char name[32] = "conv2d", extra[32] = "conv2d";
+            if (named) {
+                snprintf(name, sizeof name, "%s", layer->name);
+                snprintf(extra, sizeof extra, "%.6s_conv4", layer->name);
+            }
+            list_conv(&vgg19, name, -1, layer->channels, layer->kernels);
+            if (layer->pool && l > 3)
+                list_conv(&vgg19, extra, -1, layer->kernels, layer->kernels);
+            list_conv(&gray, name, -1, l == 0 ? 1 : layer->channels, layer->kernels);
+            struct weights_layer *turned = list_conv(&transposed, name, -1, 0, layer->kernels);
+            list_weight(&turned->parts[WEIGHTS_KERNEL], 4, layer->kernels, layer->channels, 3, 3);
+            list_conv(&normalized, name, -1, layer->channels, layer->kernels);
+            struct weights_layer *norm = list_layer(&normalized, "bn", -1);
+            list_weight(&norm->parts[WEIGHTS_KERNEL], 1, layer->kernels, 0, 0, 0);
+            list_weight(&norm->parts[WEIGHTS_BIAS], 1, layer->kernels, 0, 0, 0);
+            struct weights_layer *bare = list_conv(&no_bias, name, -1, layer->channels, layer->kernels);
+            if (l == 12)
+                bare->parts[WEIGHTS_BIAS].path = NULL;
+        }
+        assert_fails(weights_match(&vgg19.all, vgg19.chosen), STATUS_FORMAT, "VGG19's weights");
+        assert_fails(weights_match(&gray.all, gray.chosen), STATUS_FORMAT, "for pictures of 1 channel,");
+        assert_fails(weights_match(&transposed.all, transposed.chosen), STATUS_FORMAT, "Theano and PyTorch");
+        assert_fails(weights_match(&normalized.all, normalized.chosen), STATUS_FORMAT, "batch normalization");
+        assert_fails(weights_match(&no_bias.all, no_bias.chosen), STATUS_FORMAT,
+                     "bias of block5_conv3 is missing");
+    }
+    struct listing none = {0};
+    list_weight(&list_layer(&none, "dense", 0)->parts[WEIGHTS_KERNEL], 2, 512, 10, 0, 0);
+    assert_fails(weights_match(&none.all, none.chosen), STATUS_FORMAT, "no convolutions");
 }
 
 /* ---- Keras files ---- */
@@ -257,12 +438,12 @@ static void test_layouts(void **state) {
     assert_true(H5Lmove(file, "layers", file, "inner", H5P_DEFAULT, H5P_DEFAULT) >= 0);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
-    assert_true(H5Lcreate_hard(file, "/inner", file, "/layers/functional/layers", links, H5P_DEFAULT) >= 0);
+    assert_true(H5Lmove(file, "inner", file, "/layers/functional/layers", links, H5P_DEFAULT) >= 0);
     H5Pclose(links);
     assert_ok(h5_close_written(&file));
     assert_download(path, sha256);
     assert_ok(h5_open(&file, path, true)); /* one weight less */
-    H5Ldelete(file, "/inner/conv2d_12/vars/1", H5P_DEFAULT);
+    H5Ldelete(file, "/layers/functional/layers/conv2d_12/vars/1", H5P_DEFAULT);
     assert_ok(h5_close_written(&file));
     struct weights weights;
     assert_fails(weights_load(&weights, path), STATUS_FORMAT, "block5_conv3");
@@ -312,7 +493,7 @@ static void test_wrong(void **state) {
     static const char *const words[] = {"NaN", "an infinity", "an infinity"};
     for (int i = 0; i < 3; i++)
         for (int part = 0; part < 2; part++) {
-            hid_t file = write_download(path, 2, NULL, false), dataset;
+            hid_t file = write_download(path, BACKBONE_CONVS, NULL, false), dataset;
             static const char *const names[] = {"/block1_conv2/block1_conv2_W_1:0", "/block1_conv1/"
                                                                                     "block1_conv1_b_1:0"};
             assert_ok(h5_open_dataset(&dataset, file, names[part]));
@@ -369,8 +550,11 @@ static void test_foreign(void **state) {
 int main(void) {
     h5_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spec),    cmocka_unit_test(test_random),    cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_layouts), cmocka_unit_test(test_cut_short), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_spec),         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_match_names),  cmocka_unit_test(test_match_order),
+        cmocka_unit_test(test_match_others), cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_cut_short),    cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_foreign),
     };
     return cmocka_run_group_tests(tests, unit_scratch_make, unit_scratch_remove);
