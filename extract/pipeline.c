@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/progress.h"
 #include "common/cache/cache.h"
+#include "common/cache/cache_writer.h"
 #include "common/images/idx.h"
 #include "common/images/resize.h"
 #include "common/network/vgg16.h"

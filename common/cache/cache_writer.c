@@ -5,12 +5,14 @@
  * PATH.partial only when its metadata and space are on the disk, so a PATH.partial that is not empty always
  * opens. Each step is safe against a kill before and after it:
  *
- *   create and lock PATH.partial (empty) -> make PATH.partial.new, reserve its space, fsync, lock it, rename
- * it
- *   -> append: rows and checksum, flush, progress, flush -> complete = 1, fsync, rename to PATH
+ *   create and lock PATH.partial (empty)
+ *   -> make PATH.partial.new, reserve its space, fsync, lock it, rename it
+ *   -> append: rows and checksum, flush, progress, flush
+ *   -> complete = 1, fsync, rename to PATH
  *
  * A flush hands data to the kernel, which survives a kill; should the machine lose power, rows that were
  * counted but did not reach the disk fail their checksum and are made again on resume. */
+#include "common/cache/cache_writer.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/output.h"

@@ -65,6 +65,12 @@ static enum status compute_digest(struct weights *weights) {
     return STATUS_OK;
 }
 
+static enum status load_file(struct weights *weights, const char *path) {
+    const char *slash = strrchr(path, '/');
+    snprintf(weights->source, sizeof weights->source, "%s", slash != NULL ? slash + 1 : path);
+    return weights_load_keras(&weights->tensors, path);
+}
+
 enum status weights_load(struct weights *weights, const char *spec) {
     uint64_t seed;
     bool valid;
@@ -73,7 +79,7 @@ enum status weights_load(struct weights *weights, const char *spec) {
         weights_is_random(spec, &seed, &valid)
             ? (valid ? draw_random(weights, seed)
                      : status_set(STATUS_USAGE, "--weights=%s: the seed must be a whole number", spec))
-            : weights_load_keras(weights, spec);
+            : load_file(weights, spec);
     if (status == STATUS_OK)
         status = compute_digest(weights);
     if (status != STATUS_OK)

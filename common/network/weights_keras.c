@@ -341,17 +341,17 @@ static enum status read_tensor(hid_t file, const char *file_path, const struct w
 }
 
 static enum status read_tensors(hid_t file, const struct weights_layers *layers, const size_t chosen[],
-                                struct weights *weights) {
+                                struct backbone_tensors *tensors) {
     enum status status = STATUS_OK;
     for (size_t l = 0; l < BACKBONE_CONVS && status == STATUS_OK; l++) {
         const struct weights_dataset *parts = layers->layers[chosen[l]].parts;
-        status = read_tensor(file, layers->path, &parts[WEIGHTS_KERNEL], l, WEIGHTS_KERNEL,
-                             &weights->tensors.kernel[l]);
+        status =
+            read_tensor(file, layers->path, &parts[WEIGHTS_KERNEL], l, WEIGHTS_KERNEL, &tensors->kernel[l]);
         if (status == STATUS_OK && layers->turned)
-            turn(weights->tensors.kernel[l], l);
+            turn(tensors->kernel[l], l);
         if (status == STATUS_OK)
-            status = read_tensor(file, layers->path, &parts[WEIGHTS_BIAS], l, WEIGHTS_BIAS,
-                                 &weights->tensors.bias[l]);
+            status =
+                read_tensor(file, layers->path, &parts[WEIGHTS_BIAS], l, WEIGHTS_BIAS, &tensors->bias[l]);
     }
     return status;
 }
@@ -370,7 +370,7 @@ static enum status open_file(hid_t *file_ret, const char *path) {
     return status;
 }
 
-enum status weights_load_keras(struct weights *weights, const char *path) {
+enum status weights_load_keras(struct backbone_tensors *tensors, const char *path) {
     hid_t file = H5I_INVALID_HID;
     struct weights_layers layers = {.path = path};
     size_t chosen[BACKBONE_CONVS] = {0};
@@ -379,11 +379,11 @@ enum status weights_load_keras(struct weights *weights, const char *path) {
         status = list_layers(file, &layers);
     if (status == STATUS_OK)
         status = weights_match(&layers, chosen);
-    if (status == STATUS_OK)
-        status = read_tensors(file, &layers, chosen, weights);
+    if (status == STATUS_OK) {
+        h5_trust(); /* what is left is numbers, which may come slowly */
+        status = read_tensors(file, &layers, chosen, tensors);
+    }
     layers_free(&layers);
     h5_close(&file);
-    const char *name = strrchr(path, '/');
-    snprintf(weights->source, sizeof weights->source, "%s", name != NULL ? name + 1 : path);
     return status;
 }

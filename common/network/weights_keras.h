@@ -8,7 +8,6 @@
 
 #include "common/base/h5.h"
 #include "common/network/backbone.h"
-#include "common/network/weights.h"
 
 enum weights_part { WEIGHTS_KERNEL, WEIGHTS_BIAS, WEIGHTS_PARTS };
 extern const char *const weights_part_names[WEIGHTS_PARTS];
@@ -50,8 +49,8 @@ int weights_conv_of(const char *name);
  * STATUS_FORMAT with what the file is instead. */
 enum status weights_match(const struct weights_layers *layers, size_t chosen[BACKBONE_CONVS]);
 
-/* Loads a Keras file into `weights`. STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. */
-enum status weights_load_keras(struct weights *weights, const char *path);
+/* Loads a Keras file; the tensors are from mem_alloc(), also those read before a failure. STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. */
+enum status weights_load_keras(struct backbone_tensors *tensors, const char *path);
 
 /* What a file is that is not HDF5, and what to do, by its first bytes and its name: a sentence without its
  * end in text[WEIGHTS_FOREIGN]; false when it cannot be told. */

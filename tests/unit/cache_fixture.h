@@ -5,6 +5,7 @@
 
 #include "common/base/h5.h"
 #include "common/cache/cache.h"
+#include "common/cache/cache_writer.h"
 #include "tests/unit/unit.h"
 
 enum { FIXTURE_DIM = 6, FIXTURE_BLOCK = 4, FIXTURE_TRAIN = 11, FIXTURE_TEST = 5, FIXTURE_BLOCKS = 3 + 2 };
