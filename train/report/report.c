@@ -1,4 +1,5 @@
 /* report: one fit or evaluation as an HTML page. */
+#include "train/report/report.h"
 #include "train/report/report_parts.h"
 #include "train/results/table.h"
 

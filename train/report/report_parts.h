@@ -2,7 +2,7 @@
 #ifndef TRAIN_REPORT_REPORT_PARTS_H
 #define TRAIN_REPORT_REPORT_PARTS_H
 
-#include "train/report/report.h"
+#include "train/report/report_input.h"
 
 /* ---- report_text: untrusted bytes into HTML ---- */
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/base/mem.h"
+#include "train/report/report.h"
 #include "train/report/report_parts.h"
 #include "train/results/table.h"
 
