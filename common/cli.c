@@ -1,6 +1,7 @@
 /* cli: option values, read strictly. */
 #include "common/cli.h"
 #include "common/output.h"
+#include "common/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,12 +17,13 @@ void cli_init(void) {
 }
 
 void cli_fail(const struct argp_state *state, const char *format, ...) {
-    char text[1024];
+    char text[1024], shown[4 * sizeof text];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "%s: %s; see %s --help\n", state->name, text, state->name);
+    text_visible(text, shown, sizeof shown);
+    fprintf(stderr, "%s: %s; see %s --help\n", state->name, shown, state->name);
     exit(CLI_EXIT_USAGE);
 }
 

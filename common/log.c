@@ -1,9 +1,11 @@
 /* log: what a person reads while a program works, on standard error. */
 #include "common/log.h"
 #include "common/progress.h"
+#include "common/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *program = "vggcache";
 static enum log_level level = LOG_NORMAL;
@@ -17,13 +19,17 @@ enum log_level log_level(void) {
     return level;
 }
 
+/* One line, whatever the names in it are, and in one piece beside those of other processes. */
 __attribute__((format(printf, 1, 0))) static void print_line(const char *format, va_list args) {
+    enum { LINE = 6000 };
+    char said[LINE], line[4 * LINE + 2];
+    int used = snprintf(said, sizeof said / 2, "%s: ", program);
+    used = used < (int)sizeof said / 2 ? used : (int)sizeof said / 2 - 1;
+    vsnprintf(said + used, sizeof said - (size_t)used, format, args);
+    text_visible(said, line, sizeof line - 1);
+    strcat(line, "\n");
     progress_wipe();
-    flockfile(stderr);
-    fprintf(stderr, "%s: ", program);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    fputs(line, stderr);
 }
 
 void log_error(const char *format, ...) {

@@ -11,7 +11,8 @@ void log_init(const char *program, enum log_level level);
 enum log_level log_level(void);
 
 /* A line on standard error: log_error always, log_info unless quiet, log_detail only when verbose.
- * A progress bar that stands on the terminal is wiped first. */
+ * A progress bar that stands on the terminal is wiped first. Control characters, which names of files may
+ * have, are shown (text.h). */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/text.h"
 #include "common/weights.h"
 #include "extract/cpu.h"
 #include "extract/pipeline.h"
@@ -171,7 +172,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
 }
 
 static void print_line(const char *name, const char *value) {
-    printf("%-16s %s\n", name, value);
+    printf("%-16s ", name);
+    text_print(stdout, value);
+    putchar('\n');
 }
 
 /* Provenance by name, then each split. */
@@ -246,10 +249,12 @@ static enum status verify(const char *path) {
     const struct cache_info *info = cache_info(cache);
     for (int s = 0; s < CACHE_SPLITS && status == STATUS_OK; s++)
         status = verify_split(cache, s);
-    if (status == STATUS_OK)
-        printf("%s: %s; %" PRIu64 " training rows and %" PRIu64 " test rows are as they were written\n", path,
+    if (status == STATUS_OK) {
+        text_print(stdout, path);
+        printf(": %s; %" PRIu64 " training rows and %" PRIu64 " test rows are as they were written\n",
                info->complete ? "complete" : "unfinished", info->splits[CACHE_TRAIN].progress,
                info->splits[CACHE_TEST].progress);
+    }
     cache_close(cache);
     return status;
 }
@@ -268,8 +273,10 @@ static enum status write_json(const struct arguments *arguments, const struct pi
     cJSON_AddStringToObject(json, "isa", arguments->run.isa);
     cJSON_AddNumberToObject(json, "threads", (double)arguments->run.threads);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)mem_peak_rss_nbytes());
-    cJSON_AddStringToObject(json, "cache", arguments->run.cache);
-    char *text = cJSON_Print(json);
+    char *cache = text_utf8(arguments->run.cache);
+    cJSON_AddStringToObject(json, "cache", cache != NULL ? cache : "");
+    char *text = cache != NULL ? cJSON_Print(json) : NULL;
+    free(cache);
     cJSON_Delete(json);
     if (text == NULL) {
         output_abort(output);
@@ -320,14 +327,15 @@ static enum status extract(struct arguments *arguments) {
     }
     char duration[24];
     FILE *report = arguments->json != NULL && strcmp(arguments->json, "-") == 0 ? stderr : stdout;
+    if (arguments->level != LOG_QUIET)
+        text_print(report, arguments->run.cache);
     if (arguments->level != LOG_QUIET && result.images == 0)
-        fprintf(report, "%s: complete already (%zu images, made this way); nothing to do\n",
-                arguments->run.cache, result.resumed);
+        fprintf(report, ": complete already (%zu images, made this way); nothing to do\n", result.resumed);
     else if (arguments->level != LOG_QUIET)
         fprintf(report,
-                "%s: complete; %zu images in %s, %.1f images/s (%s, %s, %zu threads, at most %.0f MB of "
+                ": complete; %zu images in %s, %.1f images/s (%s, %s, %zu threads, at most %.0f MB of "
                 "memory)\n",
-                arguments->run.cache, result.images, progress_duration(result.seconds, duration),
+                result.images, progress_duration(result.seconds, duration),
                 (double)result.images / result.seconds, arguments->run.engine->name, arguments->run.isa,
                 arguments->run.threads, (double)mem_peak_rss_nbytes() / 1e6);
     return arguments->json != NULL ? write_json(arguments, &result, &json) : STATUS_OK;
