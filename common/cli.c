@@ -1,6 +1,8 @@
 /* cli: option values, read strictly. */
 #include "common/cli.h"
+#include "common/interrupt.h"
 #include "common/output.h"
+#include "common/streams.h"
 #include "common/text.h"
 
 #include <errno.h>
@@ -11,9 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-void cli_init(void) {
+static bool parsing;
+
+/* How argp exits tells nothing of what it printed. */
+static void check_printed(void) {
+    enum status status = parsing ? streams_flush() : STATUS_OK;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, status_message());
+    _exit(CLI_EXIT_FAILED);
+}
+
+void cli_parse(const struct argp *argp, int argc, char *argv[], unsigned flags, void *input) {
     argp_err_exit_status = CLI_EXIT_USAGE;
+    atexit(check_printed);
+    parsing = true;
+    argp_parse(argp, argc, argv, flags, NULL, input);
+    parsing = false;
 }
 
 void cli_fail(const struct argp_state *state, const char *format, ...) {
@@ -100,7 +120,7 @@ bool cli_same_result(const char *a, const char *b) {
     struct stat first, second;
     if (a == NULL || b == NULL)
         return false;
-    if (strcmp(a, b) == 0)
+    if (strcmp(a, b) == 0 || streams_same(a, b))
         return true;
     bool there = stat(a, &first) == 0;
     if (there != (stat(b, &second) == 0))

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/streams.h"
 #include "common/text.h"
 #include "common/weights.h"
 #include "extract/cpu.h"
@@ -160,6 +161,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (!arguments->summary && !arguments->info && !arguments->verify && !arguments->run.dataset)
             cli_fail(state, "DATASET is missing: a folder with the four IDX files, as data after "
                             "data/get.sh");
+        if (streams_of(arguments->run.cache) != STREAMS_NONE)
+            cli_fail(state, "--output=%s: a cache is an HDF5 file and cannot go to standard output or error",
+                     arguments->run.cache);
         if (arguments->json != NULL && (strcmp(arguments->json, arguments->run.cache) == 0 ||
                                         cli_same_file(arguments->json, arguments->run.cache) ||
                                         cli_same_file(arguments->json, arguments->run.weights)))
@@ -326,7 +330,7 @@ static enum status extract(struct arguments *arguments) {
         return status;
     }
     char duration[24];
-    FILE *report = arguments->json != NULL && strcmp(arguments->json, "-") == 0 ? stderr : stdout;
+    FILE *report = streams_of(arguments->json) == STREAMS_OUTPUT ? stderr : stdout;
     if (arguments->level != LOG_QUIET)
         text_print(report, arguments->run.cache);
     if (arguments->level != LOG_QUIET && result.images == 0)
@@ -352,12 +356,12 @@ int main(int argc, char *argv[]) {
     };
     static const struct argp argp = {
         options, parse_option, "DATASET\n--summary\n--info=CACHE\n--verify=CACHE", doc, NULL, NULL, NULL};
-    cli_init();
+    streams_init();
+    interrupt_init();
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
-    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    cli_parse(&argp, argc, argv, 0, &arguments);
     log_init(program_invocation_short_name, arguments.level);
     h5_init();
-    interrupt_init();
     enum status status = STATUS_OK;
     if (arguments.summary)
         summary_print(stdout, arguments.run.size, arguments.classes, arguments.train_all);
@@ -367,10 +371,12 @@ int main(int argc, char *argv[]) {
         status = verify(arguments.verify);
     else
         status = extract(&arguments);
-    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = status_set_errno("standard output: cannot write");
+    if (status == STATUS_OK)
+        status = streams_flush();
     if (status == STATUS_OK)
         return EXIT_SUCCESS;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
     log_error("%s", status_message());
     if (status == STATUS_INTERRUPTED)
         return 128 + interrupt_signal();
