@@ -241,16 +241,16 @@ enum status job_tell(struct job *job) {
         record_history(job->csv.stream, job->results.history, job->results.epochs);
         status = output_commit(&job->csv);
     }
-    if (status == STATUS_OK && options->json != NULL)
-        status = session_write_json(&job->json, &job->results);
-    if (status == STATUS_OK && options->report != NULL) {
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->json != NULL)
+        status = session_first(status, session_write_json(&job->json, &job->results));
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL) {
         struct head_io_training training = describe(job);
         size_t kept = job_kept_epoch(job, job->history, job->results.epochs);
-        status = session_write_report(job->session, &job->results, kept, &training);
+        status = session_first(status, session_write_report(job->session, &job->results, kept, &training));
     }
     if (status == STATUS_INTERRUPTED)
         return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK || status == STATUS_PIPE)
         log_info("the head was saved as %s", options->output);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "common/base/h5.h"
 #include "common/base/interrupt.h"
 #include "common/base/log.h"
+#include "common/base/streams.h"
 #include "common/base/threads.h"
 #include "train/options.h"
 #include "train/run.h"
@@ -21,6 +22,7 @@ static enum status (*const jobs[OPTIONS_MODES])(struct session *) = {
 int main(int argc, char *argv[]) {
     struct options options;
     struct session session;
+    streams_init();
     interrupt_init();
     options_parse(&options, argc, argv);
     log_init(program_invocation_short_name, options.level);
@@ -32,10 +34,12 @@ int main(int argc, char *argv[]) {
     else if (status == STATUS_OK)
         status = jobs[options.mode](&session);
     session_close(&session);
-    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = status_set_errno("standard output: cannot write");
+    if (status == STATUS_OK)
+        status = streams_flush();
     if (status == STATUS_OK)
         return EXIT_SUCCESS;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
     log_error("%s", status_message());
     if (status == STATUS_INTERRUPTED)
         return 128 + interrupt_signal();

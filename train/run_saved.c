@@ -29,8 +29,8 @@ enum status run_evaluate(struct session *session) {
             0, &results);
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&json, &results);
-    if (status == STATUS_OK && options->report != NULL)
-        status = session_write_report(session, &results, 0, &training);
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL)
+        status = session_first(status, session_write_report(session, &results, 0, &training));
     output_abort(&json);
     return status;
 }
@@ -68,6 +68,9 @@ enum status run_predict(struct session *session) {
                 goto out;
             record_predictions(csv.stream, cache_split_names[s], first, count, classes, data->labels + first,
                                predicted, probabilities);
+            status = output_check(&csv);
+            if (status != STATUS_OK)
+                goto out;
         }
     }
     status = output_commit(&csv);

@@ -3,6 +3,7 @@
 #include "common/base/interrupt.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/base/streams.h"
 #include "train/results/table.h"
 
 #include <inttypes.h>
@@ -13,14 +14,11 @@
 
 enum { CONFIDENCE_ROWS = 4096 }; /* whose probabilities are in memory at a time */
 
-static bool is_standard_output(const char *path) {
-    return path != NULL && strcmp(path, "-") == 0;
-}
-
 enum status session_open(struct session *session, const struct options *options) {
     const char *path = options->cache;
-    bool taken = is_standard_output(options->json) || is_standard_output(options->history) ||
-                 is_standard_output(options->report);
+    bool taken = streams_of(options->json) == STREAMS_OUTPUT ||
+                 streams_of(options->history) == STREAMS_OUTPUT ||
+                 streams_of(options->report) == STREAMS_OUTPUT;
     *session = (struct session){.options = options, .report = taken ? stderr : stdout};
     if (path == NULL)
         return head_kernels_select(&session->kernels);
@@ -204,6 +202,10 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
     if (options->level != LOG_QUIET)
         table_confusion(session->report, "test", classes, session->per_class, session->matrix);
     return STATUS_OK;
+}
+
+enum status session_first(enum status before, enum status now) {
+    return before != STATUS_OK && now == STATUS_OK ? before : now;
 }
 
 enum status session_write_json(struct output *output, const struct record_results *results) {

@@ -52,6 +52,10 @@ enum status session_open_report(struct session *session);
 enum status session_evaluate(struct session *session, double penalty, size_t fit_count,
                              struct record_results *results);
 
+/* When nobody reads standard output any more (STATUS_PIPE), the results for files are written all the same:
+ * this is the status of both together, a failure before the pipe. */
+enum status session_first(enum status before, enum status now);
+
 /* Writes the JSON of a run and publishes it. */
 enum status session_write_json(struct output *output, const struct record_results *results);
 

@@ -1,6 +1,9 @@
 /* cli: option values, read strictly. */
 #include "common/base/cli.h"
+#include "common/base/interrupt.h"
 #include "common/base/output.h"
+#include "common/base/streams.h"
+#include "common/base/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,18 +13,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-void cli_init(void) {
+static bool parsing;
+
+/* How argp exits tells nothing of what it printed. */
+static void check_printed(void) {
+    enum status status = parsing ? streams_flush() : STATUS_OK;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, status_message());
+    _exit(CLI_EXIT_FAILED);
+}
+
+void cli_parse(const struct argp *argp, int argc, char *argv[], unsigned flags, void *input) {
     argp_err_exit_status = CLI_EXIT_USAGE;
+    atexit(check_printed);
+    parsing = true;
+    argp_parse(argp, argc, argv, flags, NULL, input);
+    parsing = false;
 }
 
 void cli_fail(const struct argp_state *state, const char *format, ...) {
-    char text[1024];
+    char text[1024], shown[4 * sizeof text];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "%s: %s; see %s --help\n", state->name, text, state->name);
+    text_visible(text, shown, sizeof shown);
+    fprintf(stderr, "%s: %s; see %s --help\n", state->name, shown, state->name);
     exit(CLI_EXIT_USAGE);
 }
 
@@ -98,7 +120,7 @@ bool cli_same_result(const char *a, const char *b) {
     struct stat first, second;
     if (a == NULL || b == NULL)
         return false;
-    if (strcmp(a, b) == 0)
+    if (strcmp(a, b) == 0 || streams_same(a, b))
         return true;
     bool there = stat(a, &first) == 0;
     if (there != (stat(b, &second) == 0))

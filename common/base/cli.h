@@ -9,8 +9,9 @@
 
 enum { CLI_EXIT_FAILED = 1, CLI_EXIT_USAGE = 2 };
 
-/* Makes argp exit with CLI_EXIT_USAGE on a wrong command line; call before argp_parse(). */
-void cli_init(void);
+/* argp_parse() with `input`, which exits with CLI_EXIT_USAGE on a wrong command line. When what it prints
+ * itself, --help and --version, cannot be written, that is told, and the exit status is CLI_EXIT_FAILED. */
+void cli_parse(const struct argp *argp, int argc, char *argv[], unsigned flags, void *input);
 
 /* One line "PROGRAM: message; see PROGRAM --help" on standard error, then exit with CLI_EXIT_USAGE. */
 void cli_fail(const struct argp_state *state, const char *format, ...)
@@ -35,7 +36,8 @@ int cli_choice(const struct argp_state *state, const char *option, const char *t
 bool cli_same_file(const char *a, const char *b);
 
 /* Whether two results, either of which may be NULL, have one name, however it is written, or one regular
- * file: as head.h5 and ./head.h5, which need not be there yet. Devices may take several. */
+ * file, or are standard output both: as head.h5 and ./head.h5, which need not be there yet. Devices may take
+ * several. */
 bool cli_same_result(const char *a, const char *b);
 
 #endif

@@ -1,6 +1,7 @@
 /* h5: the HDF5 calls that every file of ours needs, with statuses and messages. It knows no schema. */
 #include "common/base/h5.h"
 #include "common/base/output.h"
+#include "common/base/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,10 +40,11 @@ static void on_crash(int signal) {
 
 static void guard_begin(const char *path) {
     struct sigaction action = {.sa_handler = on_crash};
+    char shown[513];
     sigemptyset(&action.sa_mask);
     snprintf(guard.message, sizeof guard.message,
-             "%s: %.512s: damaged: HDF5 crashes or hangs on it; get or make the file again\n",
-             program_invocation_short_name, path);
+             "%s: %s: damaged: HDF5 crashes or hangs on it; get or make the file again\n",
+             program_invocation_short_name, text_visible(path, shown, sizeof shown));
     for (int i = 0; i < CRASH_SIGNALS && !guard.on; i++)
         sigaction(crash_signals[i], &action, &guard.before[i]);
     guard.on = true;

@@ -10,4 +10,8 @@ void interrupt_init(void);
 /* The signal that asked to stop, or 0. Async-signal-safe, from any thread. */
 int interrupt_signal(void);
 
+/* Ends the process as a write to a closed pipe ends one that does not care: by SIGPIPE, without a word. Returns
+ * when SIGPIPE was ignored at start: then the caller says what is wrong. */
+void interrupt_raise_pipe(void);
+
 #endif

@@ -1,9 +1,11 @@
 /* log: what a person reads while a program works, on standard error. */
 #include "common/base/log.h"
+#include "common/base/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -34,14 +36,18 @@ void log_transient_wipe(void) {
     transient = false;
 }
 
+/* One line, whatever the names in it are, and in one piece beside those of other processes. */
 __attribute__((format(printf, 2, 0))) static void print_line(const char *kind, const char *format,
                                                              va_list args) {
+    enum { LINE = 6000 };
+    char said[LINE], line[4 * LINE + 2];
+    int used = snprintf(said, sizeof said / 2, "%s: %s", program, kind);
+    used = used < (int)sizeof said / 2 ? used : (int)sizeof said / 2 - 1;
+    vsnprintf(said + used, sizeof said - (size_t)used, format, args);
+    text_visible(said, line, sizeof line - 1);
+    strcat(line, "\n");
     log_transient_wipe();
-    flockfile(stderr);
-    fprintf(stderr, "%s: %s", program, kind);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    fputs(line, stderr);
 }
 
 void log_error(const char *format, ...) {

@@ -10,8 +10,9 @@ enum log_level { LOG_QUIET = 0, LOG_NORMAL = 1, LOG_VERBOSE = 2 };
 void log_init(const char *program, enum log_level level);
 enum log_level log_level(void);
 
-/* A line on standard error: log_error always, log_warning always and with "warning: ", log_info unless quiet, log_detail only when verbose.
- * A transient line that stands on the terminal is wiped first. */
+/* A line on standard error: log_error always, log_warning always and with "warning: ", log_info unless quiet,
+ * log_detail only when verbose. A transient line that stands on the terminal is wiped first. Control characters, which names of files may
+ * have, are shown (text.h). */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -166,7 +166,6 @@ void option_parse(const struct option_program *program, void *fields, int argc, 
     struct parse parse = {.program = program, .fields = fields};
     char *name = argv[0];
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
-    cli_init();
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parse); /* which leaves argv in its order */
+    cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &parse); /* which leaves argv in its order */
     argv[0] = name;
 }

@@ -1,5 +1,6 @@
 /* output: files that appear whole or not at all. */
 #include "common/base/output.h"
+#include "common/base/streams.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,21 +21,27 @@ char *output_partial_path(const char *path) {
 }
 
 enum status output_open(struct output *output, const char *path) {
-    *output = (struct output){.standard = strcmp(path, "-") == 0};
+    enum streams which = streams_of(path);
+    *output = (struct output){.standard = which == STREAMS_OUTPUT};
     if (output->standard) {
         output->stream = stdout;
         return STATUS_OK;
     }
     struct stat found;
     bool link = lstat(path, &found) == 0 && S_ISLNK(found.st_mode); /* as /dev/stdout is one */
-    bool direct = link || is_special(path);
+    bool direct = link || is_special(path) || which == STREAMS_ERROR;
     output->path = strdup(path);
     output->partial = direct ? NULL : output_partial_path(path);
     if (output->path == NULL || (!direct && output->partial == NULL)) {
         output_abort(output);
         return status_set_no_memory(strlen(path) + 1, path);
     }
-    output->stream = fopen(direct ? path : output->partial, "w");
+    if (which == STREAMS_ERROR) { /* where it is, behind what stands there */
+        int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        output->stream = fd < 0 ? NULL : fdopen(fd, "w");
+    } else {
+        output->stream = fopen(direct ? path : output->partial, "w");
+    }
     if (output->stream == NULL) {
         enum status status = status_set_errno("%s: cannot create the file", path);
         output_abort(output);
@@ -77,14 +84,19 @@ enum status output_publish(const char *partial, const char *path) {
     return STATUS_OK;
 }
 
+enum status output_check(const struct output *output) {
+    if (output->standard)
+        return streams_flush();
+    if (fflush(output->stream) == 0 && !ferror(output->stream))
+        return STATUS_OK;
+    return status_set_errno("%s: cannot write", output->path);
+}
+
 enum status output_commit(struct output *output) {
-    enum status status = STATUS_OK;
-    const char *name = output->standard ? "standard output" : output->path;
-    if (fflush(output->stream) != 0 || ferror(output->stream))
-        status = status_set_errno("%s: cannot write", name);
+    enum status status = output_check(output);
     if (!output->standard) {
         if (fclose(output->stream) != 0 && status == STATUS_OK)
-            status = status_set_errno("%s: cannot write", name);
+            status = status_set_errno("%s: cannot write", output->path);
         output->stream = NULL;
         if (status == STATUS_OK && output->partial != NULL)
             status = output_publish(output->partial, output->path);

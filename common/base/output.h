@@ -10,8 +10,8 @@
 /* The folder that a path is in, "." for a name alone, from malloc(); NULL without memory. */
 char *output_folder(const char *path);
 
-/* A text or binary file being written; "-" is standard output, and a device, a
- * pipe or a link is written directly. */
+/* A text or binary file being written; what leads to standard output or error (streams.h) goes there, and a
+ * device, a pipe or a link is written directly. */
 struct output {
     FILE *stream;         /* write here */
     char *path, *partial; /* partial is NULL when it is written directly */
@@ -21,7 +21,11 @@ struct output {
 /* Opens `path` for writing (its folder must exist). STATUS_IO with a message that says what to do. */
 enum status output_open(struct output *output, const char *path);
 
-/* Flushes, synchronises and renames. On failure the partial file is removed. Frees in any case. */
+/* Whether all could be written so far, for long results: STATUS_IO; STATUS_PIPE when it goes to standard output
+ * and nobody reads that any more. */
+enum status output_check(const struct output *output);
+
+/* Like output_check(), then synchronises and renames. On failure the partial file is removed. Frees in any case. */
 enum status output_commit(struct output *output);
 
 /* Gives up: removes the partial file. Harmless after commit or on a zeroed struct. */

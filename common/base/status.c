@@ -19,6 +19,7 @@ static const char *const names[] = {
     [STATUS_UNSUPPORTED] = "not supported",
     [STATUS_NOT_FINITE] = "not finite",
     [STATUS_INTERRUPTED] = "interrupted",
+    [STATUS_PIPE] = "broken pipe",
 };
 _Static_assert(sizeof names / sizeof names[0] == STATUS_COUNT, "every status has a name");
 

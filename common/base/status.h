@@ -20,6 +20,7 @@ enum status {
     STATUS_UNSUPPORTED, /* asked for by name and not to be had here */
     STATUS_NOT_FINITE,  /* a computation gave NaN or an infinity */
     STATUS_INTERRUPTED, /* a signal asked the program to stop; what was done is kept */
+    STATUS_PIPE,        /* nobody reads standard output any more */
     STATUS_COUNT
 };
 

@@ -96,13 +96,6 @@ static enum status write_svmlight(struct files *files, enum cache_split split, u
     return STATUS_OK;
 }
 
-/* A full disk is noticed at the next chunk, and not at the end. */
-static enum status check_written(const struct output *output) {
-    if (output->stream != NULL && ferror(output->stream))
-        return status_set_errno("%s: cannot write", output->path);
-    return STATUS_OK;
-}
-
 static enum status write_split(struct files *files, struct cache *cache, enum cache_split split,
                                enum export_format format, uint64_t before) {
     const struct cache_info *info = cache_info(cache);
@@ -122,10 +115,10 @@ static enum status write_split(struct files *files, struct cache *cache, enum ca
             status = write_svmlight(files, split, first, count, info->dim, features, labels);
         else if (status == STATUS_OK)
             write_npy(files, count, info, features, labels);
-        if (status == STATUS_OK)
-            status = check_written(&files->features);
-        if (status == STATUS_OK)
-            status = check_written(&files->labels);
+        if (status == STATUS_OK) /* a full disk is noticed now, and not at the end */
+            status = output_check(&files->features);
+        if (status == STATUS_OK && format == EXPORT_NPY)
+            status = output_check(&files->labels);
         if (status == STATUS_OK && interrupt_signal())
             status = status_set(STATUS_INTERRUPTED, "interrupted; nothing was exported");
         progress_update(before + first + count);

@@ -1,6 +1,7 @@
 /* export_onnx: the whole network as an ONNX model. */
 #include "common/base/mem.h"
 #include "common/base/output.h"
+#include "common/base/text.h"
 #include "common/network/backbone.h"
 #include "common/network/preprocess.h"
 #include "train/export/export_model.h"
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -39,6 +41,7 @@ struct builder {
     float *dense;   /* the head's, [dim][classes], then [classes] */
     char *value;    /* the name of the value that the last node computed */
     Onnx__Property properties[PROPERTIES_MAX], *property_list[PROPERTIES_MAX];
+    char *property_texts[PROPERTIES_MAX]; /* their values, from malloc() */
     size_t property_count;
     char *class_names; /* a JSON list, from cJSON */
 };
@@ -218,49 +221,34 @@ static Onnx__ValueInfo *make_value(struct value *value, const char *name, const 
     return &value->info;
 }
 
-/* Whether a text is UTF-8, as protobuf demands of strings; names of files may be anything. */
-static bool is_utf8(const char *string) {
-    const unsigned char *byte = (const unsigned char *)string;
-    while (*byte != '\0') {
-        size_t more = *byte < 0x80 ? 0 : *byte < 0xe0 ? 1 : *byte < 0xf0 ? 2 : 3;
-        uint32_t code = more == 0 ? *byte : *byte & (0x3fu >> more);
-        if ((*byte >= 0x80 && *byte < 0xc2) || *byte > 0xf4)
-            return false;
-        byte++;
-        for (size_t i = 0; i < more; i++, byte++) {
-            if ((*byte & 0xc0) != 0x80)
-                return false;
-            code = code << 6 | (*byte & 0x3fu);
-        }
-        if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10ffff)) ||
-            (code >= 0xd800 && code < 0xe000))
-            return false;
-    }
-    return true;
-}
-
-static void add_property(struct builder *builder, const char *key, const char *value) {
-    if (!is_utf8(value))
-        return;
-    size_t at = builder->property_count++;
+/* Protobuf's strings are UTF-8; names of files may be anything. */
+static enum status add_property(struct builder *builder, const char *key, const char *value) {
+    size_t at = builder->property_count;
     assert(at < PROPERTIES_MAX);
+    char *copy = builder->property_texts[at] = text_utf8(value);
+    if (copy == NULL)
+        return status_set_no_memory(strlen(value), key);
     Onnx__Property *property = builder->property_list[at] = &builder->properties[at];
     onnx__property__init(property);
     property->key = text(key);
-    property->value = text(value);
+    property->value = copy;
+    builder->property_count++;
+    return STATUS_OK;
 }
 
 /* Where the features come from, and what the classes are called. */
 static enum status add_properties(struct builder *builder, const struct head_io_source *source) {
-    for (size_t i = 0; i < source->count; i++)
-        add_property(builder, source->names[i], source->values[i]);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < source->count && status == STATUS_OK; i++)
+        status = add_property(builder, source->names[i], source->values[i]);
+    if (status != STATUS_OK)
+        return status;
     cJSON *list = cJSON_CreateStringArray((const char *const *)source->class_names, (int)source->class_count);
     builder->class_names = list != NULL ? cJSON_PrintUnformatted(list) : NULL;
     cJSON_Delete(list);
     if (builder->class_names == NULL)
         return status_set_no_memory(source->class_count, "class names");
-    add_property(builder, "class_names", builder->class_names);
-    return STATUS_OK;
+    return add_property(builder, "class_names", builder->class_names);
 }
 
 /* A ProtobufCBuffer that goes to a stream, so that no second copy of 59 MB is made. */
@@ -345,6 +333,8 @@ enum status export_onnx_write(const char *path, const struct export_model *model
     status = output_commit(&output);
 out:
     output_abort(&output);
+    for (size_t i = 0; i < builder->property_count; i++)
+        free(builder->property_texts[i]);
     cJSON_free(builder->class_names);
     mem_free(builder->dense);
     mem_free(builder->kernels);

@@ -6,7 +6,8 @@
 
 /* ---- report_text: untrusted bytes into HTML ---- */
 
-/* Text, with what HTML or UTF-8 does not allow replaced; good between tags and within quoted attributes. */
+/* Text, with control characters shown (text.h) and what is no UTF-8 replaced by U+FFFD; good between tags and
+ * within quoted attributes. */
 void report_text(FILE *stream, const char *text);
 
 /* Like report_text(), but quoted for a shell where it must be: pasted, it is `argument` again, whatever its

@@ -1,4 +1,5 @@
 /* report_text: untrusted bytes into HTML. */
+#include "common/base/text.h"
 #include "train/report/report_parts.h"
 
 #include <stdbool.h>
@@ -6,37 +7,19 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* Bytes of the valid UTF-8 character that stands here; 0: there is none. */
-static size_t character_nbytes(const unsigned char *at) {
-    size_t nbytes = at[0] < 0x80 ? 1 : at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
-    uint32_t value = nbytes == 1 ? at[0] : at[0] & (0x7Fu >> nbytes);
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if ((at[0] >= 0x80 && at[0] < 0xC2) || at[0] > 0xF4)
-        return 0;
-    for (size_t i = 1; i < nbytes; i++) {
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (at[i] & 0x3F);
-    }
-    return value < least[nbytes] || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000) ? 0 : nbytes;
-}
-
-static bool is_control(unsigned char byte) {
-    return byte < 0x20 || byte == 0x7F;
-}
-
 /* Writes the character at `text` and returns where the next one is. */
 static const char *put_character(FILE *stream, const char *text) {
-    const unsigned char *at = (const unsigned char *)text;
-    size_t nbytes = character_nbytes(at);
-    if (nbytes == 0 || (is_control(at[0]) && at[0] != '\n' && at[0] != '\t')) {
+    char shown[TEXT_SHOWN_MAX];
+    if (text_character_nbytes(text) == 0) {
         fputs(REPLACEMENT, stream);
         return text + 1;
     }
-    if (strchr("<>&\"'", at[0]) != NULL)
-        fprintf(stream, "&#%d;", at[0]);
-    else
-        fwrite(text, 1, nbytes, stream);
+    if (strchr("<>&\"'", *text) != NULL) {
+        fprintf(stream, "&#%d;", *text);
+        return text + 1;
+    }
+    size_t nbytes = text_show_character(text, shown);
+    fputs(shown, stream);
     return text + nbytes;
 }
 
@@ -51,15 +34,15 @@ static bool is_plain(const char *argument) {
     return argument[0] != '\0' && argument[strspn(argument, plain)] == '\0';
 }
 
-/* Whether all of it can be seen, and so be pasted. */
-static bool is_visible(const char *argument) {
-    const unsigned char *at = (const unsigned char *)argument;
-    for (size_t nbytes; *at != '\0'; at += nbytes) {
-        nbytes = character_nbytes(at);
-        if (nbytes == 0 || is_control(*at))
-            return false;
-    }
-    return true;
+/* Whether the character at `text` can be seen, and so be pasted. */
+static bool is_visible(const char *text) {
+    return text_character_nbytes(text) > 0 && !text_is_control(text);
+}
+
+static bool is_all_visible(const char *argument) {
+    while (*argument != '\0' && is_visible(argument))
+        argument += text_character_nbytes(argument);
+    return *argument == '\0';
 }
 
 void report_text_quoted(FILE *stream, const char *argument) {
@@ -67,18 +50,19 @@ void report_text_quoted(FILE *stream, const char *argument) {
         report_text(stream, argument);
         return;
     }
-    bool visible = is_visible(argument);
+    bool visible = is_all_visible(argument);
     report_text(stream, visible ? "'" : "$'");
     while (*argument != '\0') {
-        const unsigned char *at = (const unsigned char *)argument;
-        if (visible && *at == '\'') {
+        if (visible && *argument == '\'') {
             report_text(stream, "'\\''");
             argument++;
-        } else if (!visible && (is_control(*at) || *at == '\'' || *at == '\\' || character_nbytes(at) == 0)) {
-            fprintf(stream, "\\%03o", *at);
-            argument++;
-        } else {
+        } else if (visible || (is_visible(argument) && *argument != '\'' && *argument != '\\')) {
             argument = put_character(stream, argument);
+        } else {
+            size_t nbytes = text_character_nbytes(argument);
+            for (size_t i = 0; i < (nbytes > 0 ? nbytes : 1); i++)
+                fprintf(stream, "\\%03o", (unsigned char)argument[i]);
+            argument += nbytes > 0 ? nbytes : 1;
         }
     }
     report_text(stream, "'");

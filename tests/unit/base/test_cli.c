@@ -11,7 +11,9 @@ static struct argp_state prog(void) {
 
 static void test_init(void **state) {
     (void)state;
-    cli_init();
+    static const struct argp nothing = {0};
+    char name[] = "prog", *argv[] = {name, NULL};
+    cli_parse(&nothing, 1, argv, 0, NULL);
     assert_int_equal(argp_err_exit_status, CLI_EXIT_USAGE);
 }
 

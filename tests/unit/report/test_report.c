@@ -273,7 +273,7 @@ static void test_hostile_names(void **state) {
     assert_lacks(text, "<b>'");
     assert_lacks(text, "</script><b>");
     assert_lacks(text, "<img");
-    assert_has(text, "<title>85.70\u00A0% \u00B7 script&#62;&#60;b&#62;&#39;\uFFFD\uFFFD\uFFFD.h5</title>");
+    assert_has(text, "<title>85.70\u00A0% \u00B7 script&#62;&#60;b&#62;&#39;\uFFFD\uFFFD\\x07.h5</title>");
     assert_has(text, "<span>&#39;./my train&#39;</span> "
                      "<span>&#39;--history=it&#39;\\&#39;&#39;s.csv&#39;</span> "
                      "<span>&#39;&#60;/script&#62;&#60;b&#62;&#34;&#38;&#39;</span> "
