@@ -1,5 +1,4 @@
-/* pipeline: a data set through the network into a cache. It owns the parallelism of `extract`, the order of
- * rows, the memory, and the polite stop; every step of the work is another unit's. */
+/* pipeline: a data set through the network into a cache: what the cache shall be, and what of it is still to be done. */
 #ifndef EXTRACT_PIPELINE_H
 #define EXTRACT_PIPELINE_H
 
@@ -10,7 +9,7 @@
 #include <stddef.h>
 
 struct pipeline_options {
-    const char *dataset; /* folder with the four IDX files */
+    const char *dataset; /* what images_open() takes */
     const char *cache;   /* file to make */
     const char *weights; /* file, or random[:SEED] */
     size_t size;         /* pixels, the side of the input square */

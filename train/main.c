@@ -5,12 +5,11 @@
 #include "common/base/log.h"
 #include "common/base/streams.h"
 #include "common/base/threads.h"
+#include "train/jobs.h"
 #include "train/options.h"
-#include "train/run.h"
 #include "train/session.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 const char *argp_program_version = "vggcache " VGGCACHE_VERSION;
 
@@ -34,14 +33,5 @@ int main(int argc, char *argv[]) {
     else if (status == STATUS_OK)
         status = jobs[options.mode](&session);
     session_close(&session);
-    if (status == STATUS_OK)
-        status = streams_flush();
-    if (status == STATUS_OK)
-        return EXIT_SUCCESS;
-    if (status == STATUS_PIPE)
-        interrupt_raise_pipe();
-    log_error("%s", status_message());
-    if (status == STATUS_INTERRUPTED)
-        return 128 + interrupt_signal();
-    return status == STATUS_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_FAILED;
+    return cli_exit_status(status);
 }

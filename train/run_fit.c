@@ -1,6 +1,6 @@
 /* run_fit: the job of a fit: trains the session's head, saves it, and reports. */
 #include "train/job.h"
-#include "train/run.h"
+#include "train/jobs.h"
 
 #include <unistd.h>
 

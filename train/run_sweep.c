@@ -5,10 +5,10 @@
 #include "common/base/progress.h"
 #include "train/fit/sweep.h"
 #include "train/job.h"
+#include "train/jobs.h"
 #include "train/results/table.h"
 #include "train/results/tensorboard.h"
 #include "train/rows/folds.h"
-#include "train/run.h"
 
 #include <stdlib.h>
 #include <string.h>

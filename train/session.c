@@ -182,7 +182,7 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
     if (status == STATUS_OK)
         status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
                               &results->train);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && test->count > 0)
         status = evaluate_run(&session->head, data_slice(test, 0, test->count), 0, threads,
                               session->predicted, NULL, &results->test);
     if (status != STATUS_OK)
@@ -195,6 +195,8 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
     table_result(session->report, "training", &results->train, note);
     if (results->validation.rows > 0)
         table_result(session->report, "validation", &results->validation, "(the last training rows)");
+    if (test->count == 0)
+        return STATUS_OK; /* the data set has no test part */
     table_result(session->report, "test", &results->test, "");
     size_t classes = session->head.classes;
     evaluate_confusion(test->labels, session->predicted, test->count, classes, session->per_class,

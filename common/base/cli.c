@@ -1,6 +1,7 @@
 /* cli: option values, read strictly. */
 #include "common/base/cli.h"
 #include "common/base/interrupt.h"
+#include "common/base/log.h"
 #include "common/base/output.h"
 #include "common/base/streams.h"
 #include "common/base/text.h"
@@ -100,6 +101,19 @@ int cli_choice(const struct argp_state *state, const char *option, const char *t
                  choices[i]);
     }
     cli_fail(state, "%s=%s: must be %s", option, text, list);
+}
+
+int cli_exit_status(enum status status) {
+    if (status == STATUS_OK)
+        status = streams_flush();
+    if (status == STATUS_OK)
+        return EXIT_SUCCESS;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
+    log_error("%s", status_message());
+    if (status == STATUS_INTERRUPTED)
+        return 128 + interrupt_signal();
+    return status == STATUS_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_FAILED;
 }
 
 bool cli_same_file(const char *a, const char *b) {

@@ -2,6 +2,7 @@
 #ifndef COMMON_BASE_CLI_H
 #define COMMON_BASE_CLI_H
 
+#include "common/base/status.h"
 #include <argp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,10 @@ size_t cli_nbytes(const struct argp_state *state, const char *option, const char
 /* The index of `text` in choices[count]; anything else is a cli_fail() that lists the choices. */
 int cli_choice(const struct argp_state *state, const char *option, const char *text,
                const char *const choices[], int count);
+
+/* The end of a program: the exit status for how it went, standard output flushed. Prints the message of a failure;
+ * where nobody reads standard output any more, it ends the process as SIGPIPE does. */
+int cli_exit_status(enum status status);
 
 /* Whether two names, either of which may be NULL, lead to one file that is there. */
 bool cli_same_file(const char *a, const char *b);

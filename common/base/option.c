@@ -122,7 +122,7 @@ static error_t parse_key(int key, char *value, struct argp_state *state) {
     const struct option_program *program = parse->program;
     if (key == ARGP_KEY_ARG) {
         if (program->take_argument == NULL || !program->take_argument(parse->fields, value))
-            cli_fail(state, "%s: an argument too many", value);
+            cli_fail(state, "%s: one %s only", value, program->argument);
         return 0;
     }
     if (key == ARGP_KEY_END) {
@@ -165,7 +165,7 @@ void option_parse(const struct option_program *program, void *fields, int argc, 
         .options = options, .parser = parse_key, .args_doc = program->arguments, .doc = program->doc};
     struct parse parse = {.program = program, .fields = fields};
     char *name = argv[0];
-    argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
+    argv[0] = program_invocation_short_name;             /* what getopt's own messages begin with */
     cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &parse); /* which leaves argv in its order */
     argv[0] = name;
 }

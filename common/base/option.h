@@ -48,6 +48,7 @@ enum { OPTION_ROWS_MAX = 96 };
 struct option_program {
     const struct option_row *tables[2]; /* each ends with a row without a name; the second may be NULL */
     const char *const *groups;          /* titles of --help, from group 1 */
+    const char *argument;               /* what an argument is called, as "DATASET" */
     const char *arguments;              /* what stands behind the options, for --help */
     const char *doc; /* what the program does; behind "\v" what stands at the end of --help */
     /* Takes an argument that is no option; false: there are too many. */

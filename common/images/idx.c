@@ -1,8 +1,9 @@
-/* idx: MNIST's IDX files, plain or gzipped, read from front to back. */
+/* idx: one IDX file, plain or gzipped, read from front to back. */
 #include "common/images/idx.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct idx {
     gzFile stream; /* reads plain files as they are */
     char *path;
     enum idx_kind kind;
-    size_t count, height, width;
+    size_t rank, count, height, width, channels;
     size_t at; /* items read */
 };
 
@@ -24,7 +25,11 @@ static const char *items_of(const struct idx *idx) {
 }
 
 static size_t header_nbytes(const struct idx *idx) {
-    return 4 + 4 * (size_t)idx->kind;
+    return 4 + 4 * idx->rank;
+}
+
+static size_t item_nbytes(const struct idx *idx) {
+    return idx->height * idx->width * idx->channels;
 }
 
 /* What the last read failed with; STATUS_OK when the file was merely at its end. */
@@ -56,26 +61,89 @@ static uint32_t big_endian(const uint8_t bytes[4]) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
+/* What a file is that is no IDX file, by its first bytes. */
+static const struct magic {
+    size_t count;
+    const char *bytes, *what;
+} magics[] = {
+    {2, "\037\213", "a gzip file inside of a gzip file; unpack it once: gzip -dc"},
+    {4, "PK\003\004", "a zip archive; unpack it first"},
+    {6, "\223NUMPY", "a NumPy array (.npy), not IDX"},
+    {6, "7z\274\257\047\034", "a 7-Zip archive; unpack it first"},
+    {3, "BZh", "compressed by bzip2; unpack it first"},
+    {6, "\3757zXZ\0", "compressed by xz; unpack it first"},
+    {4, "\211PNG", "one PNG picture, not a file of many"},
+    {3, "\377\330\377", "one JPEG picture, not a file of many"},
+    {8, "version ", "a Git LFS pointer, not the file; fetch that with git lfs pull"},
+    {1, "<", "a web page (HTML or XML); the download failed, get the file again"},
+    {4, "\003\010\000\000", "an IDX file of images in little-endian order; its numbers must be big-endian"},
+    {4, "\001\010\000\000", "an IDX file of labels in little-endian order; its numbers must be big-endian"},
+};
+
+/* An IDX file, but not of what is wanted: of another type, or rank. */
+static enum status wrong_idx(const struct idx *idx, const uint8_t header[4]) {
+    static const char *const types[] = {
+        [8] = "unsigned bytes", [9] = "signed bytes",    [11] = "int16 values",
+        [12] = "int32 values",  [13] = "float32 values", [14] = "float64 values"};
+    const char *type = header[2] < sizeof types / sizeof types[0] ? types[header[2]] : NULL;
+    if (type != NULL && header[2] == 12 && header[3] == 2)
+        return status_set(
+            STATUS_FORMAT,
+            "%s: not an IDX file of %s, but of rank 2 of int32, as QMNIST's labels are (8 columns); their "
+            "first column as unsigned bytes of rank 1 is what is read",
+            idx->path, items_of(idx));
+    if (type != NULL && header[3] >= 1 && header[3] <= 4)
+        return status_set(STATUS_FORMAT,
+                          "%s: not an IDX file of %s, but of %s%s of rank %u; unsigned bytes of rank %s "
+                          "are read (the first four bytes must be 00 00 08 %s)",
+                          idx->path, items_of(idx),
+                          header[2] == 8 && header[3] == 1   ? "labels: "
+                          : header[2] == 8 && header[3] >= 3 ? "images: "
+                                                             : "",
+                          type, header[3], idx->kind == IDX_LABELS ? "1" : "3 or, with 3 channels, 4",
+                          idx->kind == IDX_LABELS ? "01" : "03");
+    return status_set(STATUS_FORMAT, "%s: not an IDX file of %s (the first four bytes must be 00 00 08 %s)",
+                      idx->path, items_of(idx), idx->kind == IDX_LABELS ? "01" : "03");
+}
+
 static enum status read_header(struct idx *idx) {
-    uint8_t header[16] = {0};
-    int rank = (int)idx->kind;
-    int got = gzread(idx->stream, header, (unsigned)header_nbytes(idx));
+    uint8_t header[20] = {0};
+    int got = gzread(idx->stream, header, 4);
     enum status status = got < 0 ? read_error(idx) : STATUS_OK;
     if (status != STATUS_OK)
         return status;
-    if (got != (int)header_nbytes(idx) || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
-        header[3] != rank)
-        return status_set(STATUS_FORMAT,
-                          "%s: not an IDX file of %s (the first four bytes must be 00 00 08 %02x)", idx->path,
-                          items_of(idx), (unsigned)rank);
+    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
+        if (got >= (int)(magics[i].count < 4 ? magics[i].count : 4) &&
+            memcmp(header, magics[i].bytes, (size_t)got < magics[i].count ? (size_t)got : magics[i].count) ==
+                0)
+            return status_set(STATUS_FORMAT, "%s: not an IDX file of %s, but %s", idx->path, items_of(idx),
+                              magics[i].what);
+    bool labels = header[3] == 1, images = header[3] == 3 || header[3] == 4;
+    if (got != 4 || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
+        !(idx->kind == IDX_LABELS ? labels : images))
+        return got == 4 && header[0] == 0 && header[1] == 0 ? wrong_idx(idx, header)
+                                                            : wrong_idx(idx, (const uint8_t[4]){0});
+    idx->rank = header[3];
+    got = gzread(idx->stream, header + 4, (unsigned)(4 * idx->rank));
+    status = got < 0 ? read_error(idx) : STATUS_OK;
+    if (status == STATUS_OK && got != (int)(4 * idx->rank))
+        status = status_set(STATUS_FORMAT, "%s: cut short: it ends within its header; get the file again",
+                            idx->path);
+    if (status != STATUS_OK)
+        return status;
     idx->count = big_endian(header + 4);
-    idx->height = rank == 3 ? big_endian(header + 8) : 1;
-    idx->width = rank == 3 ? big_endian(header + 12) : 1;
+    idx->height = images ? big_endian(header + 8) : 1;
+    idx->width = images ? big_endian(header + 12) : 1;
+    idx->channels = idx->rank == 4 ? big_endian(header + 16) : 1;
     if (idx->count == 0)
         return status_set(STATUS_FORMAT, "%s: it holds no %s", idx->path, items_of(idx));
     if (idx->height == 0 || idx->width == 0 || idx->height > IDX_SIDE_MAX || idx->width > IDX_SIDE_MAX)
         return status_set(STATUS_FORMAT, "%s: images of %zu x %zu pixels; sides must be 1 to %d", idx->path,
                           idx->height, idx->width, IDX_SIDE_MAX);
+    if (idx->rank == 4 && idx->channels != 3)
+        return status_set(STATUS_FORMAT,
+                          "%s: images of %zu channels; colour images have 3, the last dimension", idx->path,
+                          idx->channels);
     return STATUS_OK;
 }
 
@@ -87,7 +155,7 @@ static enum status check_size(const struct idx *idx) {
         return STATUS_OK;
     if (stat(idx->path, &file) != 0)
         return status_set_errno("%s: cannot get its size", idx->path);
-    uint64_t wanted = header_nbytes(idx) + (uint64_t)idx->count * idx->height * idx->width;
+    uint64_t wanted = header_nbytes(idx) + (uint64_t)idx->count * item_nbytes(idx);
     if (S_ISREG(file.st_mode) && (uint64_t)file.st_size != wanted)
         return status_set(STATUS_FORMAT,
                           "%s: %llu bytes, but its header (%zu %s of %zu x %zu) asks for %llu; get the file "
@@ -97,45 +165,29 @@ static enum status check_size(const struct idx *idx) {
     return STATUS_OK;
 }
 
-enum status idx_open(struct idx **idx_ret, const char *folder, const char *name, enum idx_kind kind) {
+enum status idx_open(struct idx **idx_ret, const char *path, enum idx_kind kind) {
     struct idx *idx = calloc(1, sizeof *idx);
     if (idx == NULL)
-        return status_set_no_memory(sizeof *idx, name);
+        return status_set_no_memory(sizeof *idx, path);
     idx->kind = kind;
+    idx->path = strdup(path);
+    errno = 0;
+    idx->stream = idx->path != NULL ? gzopen(path, "rb") : NULL;
     enum status status = STATUS_OK;
-    static const char *const endings[] = {"", ".gz"};
-    for (size_t i = 0; i < 2 && idx->stream == NULL; i++) {
-        free(idx->path);
-        idx->path = NULL;
-        if (asprintf(&idx->path, "%s/%s%s", folder, name, endings[i]) < 0) {
-            idx->path = NULL;
-            status = status_set_no_memory(strlen(folder), name);
-            goto fail;
-        }
-        errno = 0;
-        idx->stream = gzopen(idx->path, "rb");
-        if (idx->stream == NULL && errno != ENOENT && errno != ENOTDIR) {
-            status = status_set_errno("%s: cannot open the file", idx->path);
-            goto fail;
-        }
+    if (idx->path == NULL || (idx->stream == NULL && errno == 0))
+        status = status_set_no_memory(CHUNK, path);
+    else if (idx->stream == NULL)
+        status = status_set_errno("%s: cannot open the file", path);
+    if (status == STATUS_OK) {
+        gzbuffer(idx->stream, CHUNK);
+        status = read_header(idx);
     }
-    if (idx->stream == NULL) {
-        status = status_set(STATUS_IO,
-                            "%s/%s: no such file, with or without .gz; DATASET is a folder with the four IDX "
-                            "files (data/get.sh fetches MNIST)",
-                            folder, name);
-        goto fail;
-    }
-    gzbuffer(idx->stream, CHUNK);
-    status = read_header(idx);
     if (status == STATUS_OK)
         status = check_size(idx);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         *idx_ret = idx;
-        return STATUS_OK;
-    }
-fail:
-    idx_close(idx);
+    else
+        idx_close(idx);
     return status;
 }
 
@@ -160,6 +212,10 @@ size_t idx_width(const struct idx *idx) {
     return idx->width;
 }
 
+size_t idx_channels(const struct idx *idx) {
+    return idx->channels;
+}
+
 const char *idx_path(const struct idx *idx) {
     return idx->path;
 }
@@ -168,7 +224,7 @@ enum status idx_scan(struct idx *idx, size_t count, char sha256[DIGEST_HEX_SIZE]
     static const char again[] = "get the file again";
     struct digest *digest;
     uint8_t *chunk = malloc(CHUNK);
-    uint64_t item = (uint64_t)idx->height * idx->width, total = idx->count * item, hashed = count * item;
+    uint64_t item = item_nbytes(idx), total = idx->count * item, hashed = count * item;
     uint8_t largest = 0;
     assert(count <= idx->count && idx->at == 0);
     enum status status = chunk != NULL ? digest_begin(&digest) : status_set_no_memory(CHUNK, idx->path);
@@ -211,18 +267,18 @@ enum status idx_scan(struct idx *idx, size_t count, char sha256[DIGEST_HEX_SIZE]
 enum status idx_read(struct idx *idx, size_t count, uint8_t *items) {
     assert(count <= idx->count - idx->at);
     for (size_t i = 0; i < count; i++, idx->at++) {
-        enum status status = read_bytes(idx, items + i * idx->height * idx->width, idx->height * idx->width);
+        enum status status = read_bytes(idx, items + i * item_nbytes(idx), item_nbytes(idx));
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
 }
 
-enum status idx_skip(struct idx *idx, size_t count) {
-    assert(count <= idx->count - idx->at);
-    if (gzseek(idx->stream, (z_off_t)(count * idx->height * idx->width), SEEK_CUR) < 0)
+enum status idx_seek(struct idx *idx, size_t item) {
+    assert(item <= idx->count);
+    if (gzseek(idx->stream, (z_off_t)(header_nbytes(idx) + item * item_nbytes(idx)), SEEK_SET) < 0)
         return status_set(STATUS_FORMAT, "%s: cut short: it ends before item %zu; get the file again",
-                          idx->path, idx->at + count);
-    idx->at += count;
+                          idx->path, item);
+    idx->at = item;
     return STATUS_OK;
 }

@@ -1,7 +1,7 @@
 /* preprocess: from gray bytes to what the network's first layer takes. */
 #include "common/network/preprocess.h"
 
-const char *const preprocess_names[PREPROCESS_MODES] = {
+const char *const preprocess_names[PREPROCESS_MODES + 1] = {
     [PREPROCESS_RESCALE] = "rescale",
     [PREPROCESS_CAFFE] = "caffe",
     [PREPROCESS_TORCH] = "torch",

@@ -14,7 +14,8 @@
 
 enum preprocess_mode { PREPROCESS_RESCALE, PREPROCESS_CAFFE, PREPROCESS_TORCH, PREPROCESS_MODES };
 
-extern const char *const preprocess_names[PREPROCESS_MODES];
+/* "rescale", "caffe", "torch", NULL. */
+extern const char *const preprocess_names[PREPROCESS_MODES + 1];
 
 /* Channel c of a pixel of gray value x is scale[c] * x + offset[c]. */
 struct preprocess_affine {

@@ -1,6 +1,6 @@
 /* report_images: pictures of test rows, from the data set that the cache was made from. */
 #include "common/base/mem.h"
-#include "common/images/idx.h"
+#include "common/images/images.h"
 #include "train/report/report_parts.h"
 
 #include <inttypes.h>
@@ -9,64 +9,59 @@
 #include <string.h>
 #include <zlib.h>
 
-#define NAME "t10k-images-idx3-ubyte"
 #define URI "data:image/png;base64,"
 
 struct report_images {
-    struct idx *idx;
+    struct images *images;
 };
 
-enum status report_images_open(struct report_images **images_ret, const char *folder,
+static const struct images_part *part_of(const struct report_images *images) {
+    return &images_info(images->images)->parts[IMAGES_TEST];
+}
+
+enum status report_images_open(struct report_images **images_ret, const char *path,
                                const struct cache_info *info, const char *cache_path) {
     const struct cache_split_info *split = &info->splits[CACHE_TEST];
+    const struct images_options options = {.limit = split->rows, .test_only = true};
     struct report_images *images = calloc(1, sizeof *images);
-    char sha256[DIGEST_HEX_SIZE];
-    uint8_t largest;
     *images_ret = NULL;
     if (images == NULL)
-        return status_set_no_memory(sizeof *images, folder);
-    enum status status = idx_open(&images->idx, folder, NAME, IDX_IMAGES);
-    if (status != STATUS_OK)
-        goto fail;
-    const struct idx *idx = images->idx;
-    if (idx_count(idx) < split->rows || idx_height(idx) != split->image_height ||
-        idx_width(idx) != split->image_width) {
+        return status_set_no_memory(sizeof *images, path);
+    enum status status = images_open(&images->images, path, &options);
+    const struct images_part *part = status == STATUS_OK ? part_of(images) : NULL;
+    if (status == STATUS_OK && (part->rows < split->rows || part->height != split->image_height ||
+                                part->width != split->image_width))
         status = status_set(STATUS_MISMATCH,
                             "%s: %zu images of %zu x %zu pixels, but %s was made from %" PRIu64 " of %" PRIu64
                             " x %" PRIu64 "; give --images the data set that the cache was made from",
-                            idx_path(idx), idx_count(idx), idx_height(idx), idx_width(idx), cache_path,
-                            split->rows, split->image_height, split->image_width);
-        goto fail;
-    }
-    status = idx_scan(images->idx, split->rows, sha256, &largest);
-    if (status == STATUS_OK && strcmp(sha256, split->images_sha256) != 0)
-        status = status_set(STATUS_MISMATCH,
-                            "%s: not the images that %s was made from (images_sha256 %s, the cache has %s); "
-                            "give "
-                            "--images the data set that the cache was made from",
-                            idx_path(idx), cache_path, sha256, split->images_sha256);
-    if (status != STATUS_OK)
-        goto fail;
-    *images_ret = images;
-    return STATUS_OK;
-fail:
-    report_images_close(images);
+                            part->source, part->rows, part->height, part->width, cache_path, split->rows,
+                            split->image_height, split->image_width);
+    else if (status == STATUS_OK && strcmp(part->pixels_sha256, split->images_sha256) != 0)
+        status =
+            status_set(STATUS_MISMATCH,
+                       "%s: not the images that %s was made from (images_sha256 %s, the cache has %s); give "
+                       "--images the data set that the cache was made from",
+                       part->source, cache_path, part->pixels_sha256, split->images_sha256);
+    if (status == STATUS_OK)
+        *images_ret = images;
+    else
+        report_images_close(images);
     return status;
 }
 
 void report_images_close(struct report_images *images) {
     if (images == NULL)
         return;
-    idx_close(images->idx);
+    images_close(images->images);
     free(images);
 }
 
 size_t report_images_height(const struct report_images *images) {
-    return idx_height(images->idx);
+    return part_of(images)->height;
 }
 
 size_t report_images_width(const struct report_images *images) {
-    return idx_width(images->idx);
+    return part_of(images)->width;
 }
 
 static uint8_t *put_big_endian(uint8_t *at, size_t value) {
@@ -140,9 +135,8 @@ static int by_row(const void *left, const void *right) {
 
 enum status report_images_read(struct report_images *images, const size_t rows[], size_t count,
                                char *uris_ret[]) {
-    struct idx *idx = images->idx;
-    size_t height = idx_height(idx), width = idx_width(idx), most = REPORT_PIXELS_MAX / (height * width),
-           at = 0;
+    size_t height = report_images_height(images), width = report_images_width(images);
+    size_t most = REPORT_PIXELS_MAX / (height * width);
     struct wish *wishes = malloc((count + 1) * sizeof *wishes);
     uint8_t *pixels = mem_alloc(height, width);
     enum status status = STATUS_OK;
@@ -157,10 +151,8 @@ enum status report_images_read(struct report_images *images, const size_t rows[]
         wishes[i] = (struct wish){.row = rows[i], .place = i};
     qsort(wishes, wish_count, sizeof *wishes, by_row);
     for (size_t i = 0; i < wish_count && status == STATUS_OK; i++) {
-        status = idx_skip(idx, wishes[i].row - at);
-        if (status == STATUS_OK)
-            status = idx_read(idx, 1, pixels);
-        at = wishes[i].row + 1;
+        uint16_t label;
+        status = images_read(images->images, IMAGES_TEST, wishes[i].row, pixels, &label);
         if (status == STATUS_OK && (uris_ret[wishes[i].place] = encode(pixels, height, width)) == NULL)
             status = status_set_no_memory(height * width, "a picture");
     }

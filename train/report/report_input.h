@@ -17,10 +17,10 @@ enum {
 /* The test images of a data set. */
 struct report_images;
 
-/* Opens the test images in `folder` and reads them once, to learn that the cache `info`, called `cache_path`
- * in messages, was made from them. STATUS_MISMATCH when it was not, naming both; what idx_open() and
- * idx_scan() say. */
-enum status report_images_open(struct report_images **images_ret, const char *folder,
+/* Opens the test images of a data set and reads them once, to learn that the cache `info`, called `cache_path`
+ * in messages, was made from them. STATUS_MISMATCH when it was not, naming both; what images_open()
+ * says. */
+enum status report_images_open(struct report_images **images_ret, const char *path,
                                const struct cache_info *info, const char *cache_path);
 void report_images_close(struct report_images *images); /* NULL is allowed */
 

@@ -43,7 +43,7 @@ enum status report_mistakes_section(FILE *stream, const struct report_input *inp
 /* ---- report_images: pictures ---- */
 
 /* Pictures of `count` rows as values of an image's src, "data:image/png;base64,...", pixel for pixel; each
- * from malloc(), NULL for those beyond REPORT_PIXELS_MAX. STATUS_NO_MEMORY, what idx_read() says; then all
+ * from malloc(), NULL for those beyond REPORT_PIXELS_MAX. STATUS_NO_MEMORY, what images_read() says; then all
  * are NULL. */
 enum status report_images_read(struct report_images *images, const size_t rows[], size_t count,
                                char *uris_ret[]);

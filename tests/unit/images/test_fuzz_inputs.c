@@ -90,7 +90,7 @@ static void fuzz_idx(bool zipped) {
         memcpy(bytes, sound, sound_nbytes);
         damage(&rng, bytes, &nbytes);
         unit_write_file(path, bytes, nbytes);
-        enum status status = idx_open(&idx, unit_folder, "f", i % 8 == 0 ? IDX_LABELS : IDX_IMAGES);
+        enum status status = idx_open(&idx, path, i % 8 == 0 ? IDX_LABELS : IDX_IMAGES);
         assert_told(status, i);
         assert_true((status == STATUS_OK) == (idx != NULL));
         if (status == STATUS_OK)

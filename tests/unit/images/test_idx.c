@@ -49,12 +49,17 @@ static void put_zipped(const void *bytes, size_t nbytes) {
     free(zipped);
 }
 
+/* The one of FOLDER/f and FOLDER/f.gz that is there. */
+static enum status open_f(struct idx **idx_ret, enum idx_kind kind) {
+    return idx_open(idx_ret, unit_path(unit_exists(unit_path("f")) ? "f" : "f.gz"), kind);
+}
+
 /* Opens and scans FOLDER/f: the status of the first that fails. */
 static enum status try_file(enum idx_kind kind) {
     struct idx *idx = NULL;
     char sha256[DIGEST_HEX_SIZE];
     uint8_t largest;
-    enum status status = idx_open(&idx, unit_folder, "f", kind);
+    enum status status = open_f(&idx, kind);
     if (status != STATUS_OK) {
         assert_null(idx);
         return status;
@@ -75,7 +80,7 @@ static void read_images(bool zipped) {
     struct idx *idx;
     char sha256[DIGEST_HEX_SIZE], want[DIGEST_HEX_SIZE];
     uint8_t largest, want_largest = 0, got[PIXELS];
-    assert_ok(idx_open(&idx, unit_folder, "f", IDX_IMAGES));
+    assert_ok(open_f(&idx, IDX_IMAGES));
     assert_int_equal(idx_count(idx), COUNT);
     assert_int_equal(idx_height(idx), HEIGHT);
     assert_int_equal(idx_width(idx), WIDTH);
@@ -93,11 +98,11 @@ static void read_images(bool zipped) {
     assert_ok(idx_read(idx, 0, got));
     idx_close(idx);
     for (size_t skip = 0; skip <= COUNT; skip++) {
-        assert_ok(idx_open(&idx, unit_folder, "f", IDX_IMAGES));
+        assert_ok(open_f(&idx, IDX_IMAGES));
         if (skip % 2 == 0)
             assert_ok(idx_scan(idx, COUNT, sha256, &largest));
-        assert_ok(idx_skip(idx, skip / 2));
-        assert_ok(idx_skip(idx, skip - skip / 2));
+        assert_ok(idx_seek(idx, skip / 2));
+        assert_ok(idx_seek(idx, skip));
         for (size_t i = skip; i < COUNT; i++)
             assert_ok(idx_read(idx, 1, got + i * HEIGHT * WIDTH));
         assert_memory_equal(got + skip * HEIGHT * WIDTH, images + HEADER + skip * HEIGHT * WIDTH,
@@ -129,7 +134,7 @@ static void test_labels(void **state) {
             put_zipped(labels, sizeof labels);
         else
             put(false, labels, sizeof labels);
-        assert_ok(idx_open(&idx, unit_folder, "f", IDX_LABELS));
+        assert_ok(open_f(&idx, IDX_LABELS));
         assert_int_equal(idx_count(idx), COUNT);
         assert_int_equal(idx_height(idx) * idx_width(idx), 1);
         assert_ok(idx_scan(idx, 2, sha256, &largest));
@@ -141,16 +146,6 @@ static void test_labels(void **state) {
         idx_close(idx);
     }
     idx_close(NULL);
-}
-
-static void test_plain_first(void **state) {
-    (void)state;
-    put_zipped(labels, sizeof labels);
-    unit_write_file(unit_path("f"), labels, sizeof labels);
-    struct idx *idx;
-    assert_ok(idx_open(&idx, unit_folder, "f", IDX_LABELS));
-    assert_string_equal(idx_path(idx), unit_path("f"));
-    idx_close(idx);
 }
 
 static void test_cut_short(void **state) {
@@ -185,14 +180,14 @@ static void test_cut_while_open(void **state) {
                                                                0, 0, 2, 0, 0, 0, 2, 0};
     static unsigned char item[SIDE * SIDE];
     put(false, large, sizeof large);
-    assert_ok(idx_open(&idx, unit_folder, "f", IDX_IMAGES));
+    assert_ok(open_f(&idx, IDX_IMAGES));
     assert_int_equal(truncate(unit_path("f"), HEADER + 2 * SIDE * SIDE + 5), 0);
     assert_fails(idx_scan(idx, 1, sha256, &largest), STATUS_FORMAT, "cut short: it ends after 2 of 4 images");
     idx_close(idx);
     put(false, large, sizeof large);
-    assert_ok(idx_open(&idx, unit_folder, "f", IDX_IMAGES));
+    assert_ok(open_f(&idx, IDX_IMAGES));
     assert_int_equal(truncate(unit_path("f"), HEADER + 2 * SIDE * SIDE), 0);
-    assert_ok(idx_skip(idx, 1));
+    assert_ok(idx_seek(idx, 1));
     assert_ok(idx_read(idx, 1, item));
     assert_fails(idx_read(idx, 1, item), STATUS_FORMAT, "cut short: it ends after 2 of 4 images");
     idx_close(idx);
@@ -299,7 +294,7 @@ static void test_damaged_gzip(void **state) {
             if (status == STATUS_OK) {
                 struct idx *idx;
                 uint8_t got[PIXELS];
-                assert_ok(idx_open(&idx, unit_folder, "f", IDX_IMAGES));
+                assert_ok(open_f(&idx, IDX_IMAGES));
                 assert_ok(idx_read(idx, COUNT, got));
                 assert_memory_equal(got, images + HEADER, PIXELS);
                 idx_close(idx);
@@ -322,27 +317,89 @@ static void test_missing(void **state) {
     (void)state;
     struct idx *idx = NULL;
     unlink(unit_path("f"));
-    unlink(unit_path("f.gz"));
-    assert_fails(idx_open(&idx, unit_folder, "f", IDX_IMAGES), STATUS_IO,
-                 "no such file, with or without .gz");
-    assert_fails(idx_open(&idx, unit_path("no/such"), "f", IDX_IMAGES), STATUS_IO, "no/such/f");
+    assert_fails(idx_open(&idx, unit_path("f"), IDX_IMAGES), STATUS_IO, "/f: cannot open");
     unit_write_file(unit_path("g"), "x", 1);
-    assert_fails(idx_open(&idx, unit_path("g"), "f", IDX_IMAGES), STATUS_IO, "g/f");
+    assert_fails(idx_open(&idx, unit_path("g/f"), IDX_IMAGES), STATUS_IO, "g/f");
     assert_int_equal(mkdir(unit_path("f"), 0777), 0);
-    enum status status = idx_open(&idx, unit_folder, "f", IDX_IMAGES); /* a folder of that name */
+    enum status status = idx_open(&idx, unit_path("f"), IDX_IMAGES); /* a folder of that name */
     assert_true(status == STATUS_IO || status == STATUS_FORMAT);
     assert_null(idx);
     assert_int_equal(rmdir(unit_path("f")), 0);
 }
 
+/* What people have under the name of an IDX file: each is called what it is. */
+static void test_foreign(void **state) {
+    (void)state;
+    size_t once_nbytes, twice_nbytes;
+    unsigned char *once = gzip(images, sizeof images, &once_nbytes),
+                  *twice = gzip(once, once_nbytes, &twice_nbytes);
+    put(true, twice, twice_nbytes);
+    assert_fails(try_file(IDX_IMAGES), STATUS_FORMAT, "a gzip file inside of a gzip file");
+    free(once);
+    free(twice);
+    static const struct {
+        const char *bytes;
+        size_t nbytes;
+        const char *part;
+    } cases[] = {
+        {"PK\3\4abcdefgh", 12, "a zip archive"},
+        {"\223NUMPY\1\0abcdef", 14, "a NumPy array"},
+        {"<!doctype html>", 15, "a web page"},
+        {"version https://git-lfs.github.com/spec/v1", 42, "a Git LFS pointer"},
+        {"\211PNG\r\n\32\n", 8, "one PNG picture"},
+        {"\3\10\0\0\5\0\0\0", 8, "little-endian"},
+        {"\0\0\14\3\0\0\0\5", 8, "int32 values of rank 3"},
+        {"\0\0\15\3\0\0\0\5", 8, "float32 values of rank 3"},
+        {"\0\0\14\2\0\0\0\5", 8, "QMNIST"},
+        {"\0\0\10\2\0\0\0\5", 8, "unsigned bytes of rank 2"},
+        {"\0\0\10\1\0\0\0\5", 8, "labels: unsigned bytes of rank 1"},
+        {"\1\2\3\4", 4, "the first four bytes must be 00 00 08 03"},
+        {"", 0, "the first four bytes must be 00 00 08 03"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int zipped = 0; zipped < 2; zipped++) {
+            if (zipped)
+                put_zipped(cases[i].bytes, cases[i].nbytes);
+            else
+                put(false, cases[i].bytes, cases[i].nbytes);
+            assert_fails(try_file(IDX_IMAGES), STATUS_FORMAT, cases[i].part);
+        }
+    put(false, images, sizeof images);
+    assert_fails(try_file(IDX_LABELS), STATUS_FORMAT, "images: unsigned bytes of rank 3");
+}
+
+/* Rank 4: colour, the channels last. */
+static void test_colour(void **state) {
+    (void)state;
+    unsigned char colour[20 + 2 * 2 * 2 * 3] = {0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3};
+    uint8_t got[12];
+    struct idx *idx;
+    for (int i = 0; i < 24; i++)
+        colour[20 + i] = (unsigned char)i;
+    put(false, colour, sizeof colour);
+    assert_ok(try_file(IDX_IMAGES));
+    assert_ok(open_f(&idx, IDX_IMAGES));
+    assert_int_equal(idx_channels(idx), 3);
+    assert_ok(idx_seek(idx, 1));
+    assert_ok(idx_read(idx, 1, got));
+    assert_memory_equal(got, colour + 32, 12);
+    assert_ok(idx_seek(idx, 0)); /* and back */
+    assert_ok(idx_read(idx, 1, got));
+    assert_memory_equal(got, colour + 20, 12);
+    idx_close(idx);
+    colour[19] = 4;
+    put(false, colour, sizeof colour);
+    assert_fails(try_file(IDX_IMAGES), STATUS_FORMAT, "4 channels");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_images),         cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_plain_first),    cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_cut_while_open), cmocka_unit_test(test_lying_header),
-        cmocka_unit_test(test_header_fields),  cmocka_unit_test(test_largest_side),
-        cmocka_unit_test(test_trailing),       cmocka_unit_test(test_damaged_gzip),
-        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_images),       cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_cut_short),    cmocka_unit_test(test_cut_while_open),
+        cmocka_unit_test(test_lying_header), cmocka_unit_test(test_header_fields),
+        cmocka_unit_test(test_largest_side), cmocka_unit_test(test_trailing),
+        cmocka_unit_test(test_damaged_gzip), cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_foreign),      cmocka_unit_test(test_colour),
     };
     return cmocka_run_group_tests(tests, fill, unit_scratch_remove);
 }

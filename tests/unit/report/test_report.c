@@ -324,6 +324,13 @@ static void write_images(const char *folder, size_t count, size_t height, size_t
     for (size_t i = 0; i < nbytes; i++)
         bytes[16 + i] = (unsigned char)(i * 37 + i / 251);
     unit_write_file(path, bytes, 16 + nbytes);
+    snprintf(path, sizeof path, "%s/t10k-labels-idx1-ubyte", folder); /* a data set has both */
+    unsigned char *labels = calloc(8 + count, 1);
+    assert_non_null(labels);
+    memcpy(labels, "\0\0\x08\x01", 4);
+    memcpy(labels + 4, bytes + 4, 4);
+    unit_write_file(path, labels, 8 + count);
+    free(labels);
     assert_ok(digest_begin(&digest));
     digest_update(digest, bytes + 16, nbytes);
     digest_final(digest, sha256);

@@ -1,6 +1,6 @@
-/* run: the jobs of `train`, one for each mode of the command line. */
-#ifndef TRAIN_RUN_H
-#define TRAIN_RUN_H
+/* jobs: the jobs of `train`, one for each mode of the command line. */
+#ifndef TRAIN_JOBS_H
+#define TRAIN_JOBS_H
 
 #include "train/session.h"
 

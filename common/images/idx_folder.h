@@ -1,0 +1,37 @@
+/* idx_folder: finds the IDX files of a data set in a folder, by the names that people's files have. It opens none.
+ *
+ * A name is [PREFIX]PART-WHAT[-.]idxN-TYPE[.gz], in any case:
+ *
+ *     PREFIX   anything, as "emnist-letters-" or "qmnist-", the same for all files of a data set
+ *     PART     train; t10k or test
+ *     WHAT     images, labels
+ *     N-TYPE   1-ubyte, 3-ubyte, 4-ubyte, and whatever else, which idx.h then names
+ *
+ * Unpackers restore the name with a dot that stands inside the .gz, and Kaggle's archive has folders of the files'
+ * names with the files in them. Hidden files (macOS' "._...") do not count. A plain file goes before its .gz, "-"
+ * before ".", and a file in the folder itself before one in a folder of its own. */
+#ifndef COMMON_IMAGES_IDX_FOLDER_H
+#define COMMON_IMAGES_IDX_FOLDER_H
+
+#include "common/base/status.h"
+#include <stdbool.h>
+
+enum { IDX_FOLDER_TRAIN, IDX_FOLDER_TEST, IDX_FOLDER_PARTS };
+
+/* Paths from malloc(), NULL where there is none. A part has both or neither. */
+struct idx_folder {
+    struct idx_folder_part {
+        char *images, *labels;
+    } parts[IDX_FOLDER_PARTS];
+};
+
+/* Finds the files in `folder`. `needed`: bits (1 << part) of the parts that must be there. STATUS_IO when the folder or
+ * a file that is needed is not there; STATUS_FORMAT when there are none, saying
+ * what was looked for and what comes near, or when there are too many, naming them. Freed with idx_folder_free(). */
+enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, unsigned needed);
+void idx_folder_free(struct idx_folder *found); /* all zero is allowed */
+
+/* Whether a name is that of such a file. */
+bool idx_folder_is_name(const char *name);
+
+#endif
