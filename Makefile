@@ -5,6 +5,7 @@
 #   CC        the compiler, gcc or clang
 #   CFLAGS    added last, for instance -O3 -march=native
 #   PREFIX    where install puts things (/usr/local); DESTDIR is put before it
+#   OPENBLAS  the file of OpenBLAS that the programs load, a name or a path (libopenblas.so.0)
 #   PYTHON    the python3 that has Debian's python3-* packages
 #   V=1       shows the commands
 
@@ -12,6 +13,7 @@ CONFIG ?= release
 CFLAGS ?=
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
+OPENBLAS ?= libopenblas.so.0
 VERSION := 1.0.0
 
 # The packages of Debian 12, in one place: to build and run, and what the tests and checks need on top.
@@ -43,26 +45,29 @@ MODULES := hdf5 openblas zlib libcrypto libisal libcjson libprotobuf-c
 PROTO := build/proto
 
 # Evaluated in the recipes, because on a bare machine pkg-config comes with `make deps`.
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -I. -I$(PROTO) -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DVGGCACHE_VERSION='"$(VERSION)"' -DBLAS_LIBRARY='"$(OPENBLAS)"' -I. -I$(PROTO) -fopenmp $(OPTIMISE_$(CONFIG)) $(WARNINGS) \
              $(shell pkg-config --cflags $(MODULES)) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(MODULES)) -lm
+# OpenBLAS is loaded when it is needed (common/base/blas.h), not linked.
+LIBS = $(shell pkg-config --libs $(filter-out openblas,$(MODULES))) -ldl -lm
 
 MACHINE := $(shell uname -m)
 ifeq ($(MACHINE),x86_64)
-%/kernels_avx2.o: ISA_FLAGS := -mavx2 -mfma -mprfchw
-%/kernels_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprfchw -mprefer-vector-width=512
+%_kernels_avx2.o: ISA_FLAGS := -mavx2 -mfma -mprfchw
+%_kernels_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprfchw -mprefer-vector-width=512
 endif
 
-sources = $(sort $(wildcard $(1)/*.c))
-objects = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
+# All C files below a folder; the objects of all but main.c.
+sources = $(sort $(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))
+objects = $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1))))
 COMMON := $(call objects,common)
-EXTRACT := $(filter-out %/main.o,$(call objects,extract))
-PROTOS := $(patsubst %.proto,$(PROTO)/%.pb-c.h,$(wildcard train/*.proto))
-TRAIN := $(filter-out %/main.o,$(call objects,train)) $(patsubst $(PROTO)/%.h,$(BUILD)/proto/%.o,$(PROTOS))
-UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+EXTRACT := $(call objects,extract)
+PROTO_FILES := $(wildcard train/*/*.proto)
+PROTOS := $(patsubst %.proto,$(PROTO)/%.pb-c.h,$(PROTO_FILES))
+TRAIN := $(call objects,train) $(patsubst %.proto,$(BUILD)/proto/%.pb-c.o,$(PROTO_FILES))
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(call sources,tests/unit))
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/interop/*_tool.c))
 PYTHON_TESTS := $(sort $(wildcard tests/*/test_*.py))
-C_FILES := $(sort $(wildcard common/*.[ch] extract/*.[ch] train/*.[ch] tests/*/*.[ch]))
+C_FILES := $(sort $(foreach folder,common extract train tests,$(wildcard $(addprefix $(folder)/,*.[ch] */*.[ch] */*/*.[ch]))))
 
 .PHONY: all help deps deps-test data demo test asan tsan lint bench bench-train format install uninstall clean man check-tools
 .DELETE_ON_ERROR:
@@ -113,15 +118,15 @@ $(PROTO)/%.pb-c.c $(PROTO)/%.pb-c.h: %.proto
 	@mkdir -p $(PROTO)
 	$(if $(Q),@echo "PROTO $<")
 	$(Q)protoc-c --c_out=$(PROTO) $<
-$(BUILD)/train/export_onnx.o $(BUILD)/tests/unit/test_train_export.o: $(PROTO)/train/onnx.pb-c.h
-$(BUILD)/train/tensorboard.o $(BUILD)/tests/unit/test_train_tensorboard.o: $(PROTO)/train/tensorboard.pb-c.h
+$(BUILD)/train/export/export_onnx.o $(BUILD)/tests/unit/export/test_export.o: $(PROTO)/train/export/onnx.pb-c.h
+$(BUILD)/train/results/tensorboard.o $(BUILD)/tests/unit/results/test_tensorboard.o: $(PROTO)/train/results/tensorboard.pb-c.h
 $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CC    $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
 
 # The report's page goes into the program as it is.
-$(BUILD)/train/report_page.o: train/report.html
+$(BUILD)/train/report_page.o: train/report/report.html
 
 define link
 	@mkdir -p $(@D)
@@ -133,7 +138,7 @@ $(BIN)/extract: $(BUILD)/extract/main.o $(EXTRACT) $(COMMON)
 	$(call link)
 $(BIN)/train: $(BUILD)/train/main.o $(TRAIN) $(COMMON)
 	$(call link)
-$(BUILD)/tests/unit/test_train%: $(BUILD)/tests/unit/test_train%.o $(TRAIN) $(COMMON)
+$(filter $(addprefix $(BUILD)/tests/unit/,$(addsuffix /%,$(notdir $(wildcard train/*)))),$(UNIT_TESTS)): $(BUILD)/%: $(BUILD)/%.o $(TRAIN) $(COMMON)
 	$(call link,-lcmocka)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(EXTRACT) $(COMMON)
 	$(call link,-lcmocka)
@@ -142,7 +147,7 @@ $(BUILD)/tests/interop/%: $(BUILD)/tests/interop/%.o $(EXTRACT) $(COMMON)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(EXTRACT) $(COMMON)
 	$(call link)
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
+-include $(wildcard $(addprefix $(BUILD)/,*/*.d */*/*.d */*/*/*.d))
 
 # Built with every object at hand, so that `make test` needs no second look at what is out of date.
 tests-built: all $(UNIT_TESTS) $(TOOLS)

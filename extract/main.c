@@ -1,24 +1,26 @@
 /* main: the command line of `extract`. It reads options, calls one unit, reports, and is the only place here
  * that decides the exit status. */
-#include "common/backbone.h"
-#include "common/blas.h"
-#include "common/cache.h"
-#include "common/cli.h"
-#include "common/h5.h"
-#include "common/interrupt.h"
-#include "common/log.h"
-#include "common/mem.h"
-#include "common/output.h"
-#include "common/progress.h"
-#include "common/weights.h"
-#include "extract/cpu.h"
+#include "common/base/blas.h"
+#include "common/base/cli.h"
+#include "common/base/cpu.h"
+#include "common/base/h5.h"
+#include "common/base/interrupt.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/output.h"
+#include "common/base/progress.h"
+#include "common/base/streams.h"
+#include "common/base/text.h"
+#include "common/base/threads.h"
+#include "common/cache/cache.h"
+#include "common/network/backbone.h"
+#include "common/network/weights.h"
 #include "extract/pipeline.h"
 #include "extract/summary.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +73,9 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "How to make it:", 2},
     {"engine", 'e', "NAME", 0,
      "winograd (what auto chooses), gemm (OpenBLAS), or reference (slow loops that judge the others)", 2},
-    {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 2},
+    {"threads", 'j', "N", 0,
+     "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); the result does not depend on it",
+     2},
     {NULL, 0, NULL, 0, "What to tell:", 3},
     {"json", KEY_JSON, "FILE", 0, "Write one JSON object about the run (- is standard output)", 3},
     {"quiet", 'q', NULL, 0, "Say nothing but errors", 3},
@@ -159,6 +163,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (!arguments->summary && !arguments->info && !arguments->verify && !arguments->run.dataset)
             cli_fail(state, "DATASET is missing: a folder with the four IDX files, as data after "
                             "data/get.sh");
+        if (streams_of(arguments->run.cache) != STREAMS_NONE)
+            cli_fail(state, "--output=%s: a cache is an HDF5 file and cannot go to standard output or error",
+                     arguments->run.cache);
         if (arguments->json != NULL && (strcmp(arguments->json, arguments->run.cache) == 0 ||
                                         cli_same_file(arguments->json, arguments->run.cache) ||
                                         cli_same_file(arguments->json, arguments->run.weights)))
@@ -171,7 +178,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
 }
 
 static void print_line(const char *name, const char *value) {
-    printf("%-16s %s\n", name, value);
+    printf("%-16s ", name);
+    text_print(stdout, value);
+    putchar('\n');
 }
 
 /* Provenance by name, then each split. */
@@ -246,10 +255,12 @@ static enum status verify(const char *path) {
     const struct cache_info *info = cache_info(cache);
     for (int s = 0; s < CACHE_SPLITS && status == STATUS_OK; s++)
         status = verify_split(cache, s);
-    if (status == STATUS_OK)
-        printf("%s: %s; %" PRIu64 " training rows and %" PRIu64 " test rows are as they were written\n", path,
+    if (status == STATUS_OK) {
+        text_print(stdout, path);
+        printf(": %s; %" PRIu64 " training rows and %" PRIu64 " test rows are as they were written\n",
                info->complete ? "complete" : "unfinished", info->splits[CACHE_TRAIN].progress,
                info->splits[CACHE_TEST].progress);
+    }
     cache_close(cache);
     return status;
 }
@@ -266,10 +277,12 @@ static enum status write_json(const struct arguments *arguments, const struct pi
         cJSON_AddNullToObject(json, "images_per_second");
     cJSON_AddStringToObject(json, "engine", arguments->run.engine->name);
     cJSON_AddStringToObject(json, "isa", arguments->run.isa);
-    cJSON_AddNumberToObject(json, "threads", (double)arguments->run.threads);
+    cJSON_AddNumberToObject(json, "threads", (double)result->threads);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)mem_peak_rss_nbytes());
-    cJSON_AddStringToObject(json, "cache", arguments->run.cache);
-    char *text = cJSON_Print(json);
+    char *cache = text_utf8(arguments->run.cache);
+    cJSON_AddStringToObject(json, "cache", cache != NULL ? cache : "");
+    char *text = cache != NULL ? cJSON_Print(json) : NULL;
+    free(cache);
     cJSON_Delete(json);
     if (text == NULL) {
         output_abort(output);
@@ -288,10 +301,12 @@ static enum status choose_engine(struct arguments *arguments) {
         arguments->run.engine = &conv_reference;
         arguments->run.isa = "double";
         return STATUS_OK;
-    case ENGINE_GEMM:
+    case ENGINE_GEMM: {
+        enum status status = blas_init((int)arguments->run.threads);
         arguments->run.engine = &conv_gemm;
-        arguments->run.isa = blas_core_name();
-        return STATUS_OK;
+        arguments->run.isa = status == STATUS_OK ? blas_core_name() : "";
+        return status;
+    }
     default: {
         enum status status = cpu_isa_select(&isa);
         arguments->run.engine = &conv_winograd;
@@ -304,13 +319,12 @@ static enum status choose_engine(struct arguments *arguments) {
 static enum status extract(struct arguments *arguments) {
     struct pipeline_result result;
     struct output json = {0};
+    arguments->run.threads = (size_t)threads_settle((int)arguments->run.threads);
     enum status status = choose_engine(arguments);
     if (status == STATUS_OK && arguments->json != NULL) /* before the work: a wrong name is told now */
         status = output_open(&json, arguments->json);
     if (status != STATUS_OK)
         return status;
-    omp_set_num_threads((int)arguments->run.threads);
-    blas_init();
     log_detail("engine %s (%s), %zu threads", arguments->run.engine->name, arguments->run.isa,
                arguments->run.threads);
     status = pipeline_run(&arguments->run, &result);
@@ -319,17 +333,18 @@ static enum status extract(struct arguments *arguments) {
         return status;
     }
     char duration[24];
-    FILE *report = arguments->json != NULL && strcmp(arguments->json, "-") == 0 ? stderr : stdout;
+    FILE *report = streams_of(arguments->json) == STREAMS_OUTPUT ? stderr : stdout;
+    if (arguments->level != LOG_QUIET)
+        text_print(report, arguments->run.cache);
     if (arguments->level != LOG_QUIET && result.images == 0)
-        fprintf(report, "%s: complete already (%zu images, made this way); nothing to do\n",
-                arguments->run.cache, result.resumed);
+        fprintf(report, ": complete already (%zu images, made this way); nothing to do\n", result.resumed);
     else if (arguments->level != LOG_QUIET)
         fprintf(report,
-                "%s: complete; %zu images in %s, %.1f images/s (%s, %s, %zu threads, at most %.0f MB of "
+                ": complete; %zu images in %s, %.1f images/s (%s, %s, %zu threads, at most %.0f MB of "
                 "memory)\n",
-                arguments->run.cache, result.images, progress_duration(result.seconds, duration),
+                result.images, progress_duration(result.seconds, duration),
                 (double)result.images / result.seconds, arguments->run.engine->name, arguments->run.isa,
-                arguments->run.threads, (double)mem_peak_rss_nbytes() / 1e6);
+                result.threads, (double)mem_peak_rss_nbytes() / 1e6);
     return arguments->json != NULL ? write_json(arguments, &result, &json) : STATUS_OK;
 }
 
@@ -338,18 +353,18 @@ int main(int argc, char *argv[]) {
         .run = {.cache = DEFAULT_OUTPUT,
                 .weights = WEIGHTS_DEFAULT,
                 .size = DEFAULT_SIZE,
-                .threads = (size_t)omp_get_num_procs()},
+                .threads = (size_t)threads_default()},
         .classes = DEFAULT_CLASSES,
         .level = LOG_NORMAL,
     };
     static const struct argp argp = {
         options, parse_option, "DATASET\n--summary\n--info=CACHE\n--verify=CACHE", doc, NULL, NULL, NULL};
-    cli_init();
+    streams_init();
+    interrupt_init();
     argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
-    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    cli_parse(&argp, argc, argv, 0, &arguments);
     log_init(program_invocation_short_name, arguments.level);
     h5_init();
-    interrupt_init();
     enum status status = STATUS_OK;
     if (arguments.summary)
         summary_print(stdout, arguments.run.size, arguments.classes, arguments.train_all);
@@ -359,10 +374,12 @@ int main(int argc, char *argv[]) {
         status = verify(arguments.verify);
     else
         status = extract(&arguments);
-    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = status_set_errno("standard output: cannot write");
+    if (status == STATUS_OK)
+        status = streams_flush();
     if (status == STATUS_OK)
         return EXIT_SUCCESS;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
     log_error("%s", status_message());
     if (status == STATUS_INTERRUPTED)
         return 128 + interrupt_signal();

@@ -5,15 +5,16 @@
  * appends, while computes run on all threads. A block lives in a slot; there are two slots per thread, which
  * bounds the memory. So rows are in order and the same bits come out for any number of threads. */
 #include "extract/pipeline.h"
-#include "common/cache.h"
-#include "common/idx.h"
-#include "common/interrupt.h"
-#include "common/log.h"
-#include "common/mem.h"
-#include "common/progress.h"
-#include "common/weights.h"
-#include "extract/resize.h"
-#include "extract/vgg16.h"
+#include "common/base/interrupt.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/cache/cache.h"
+#include "common/cache/cache_writer.h"
+#include "common/images/idx.h"
+#include "common/images/resize.h"
+#include "common/network/vgg16.h"
+#include "common/network/weights.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -53,7 +54,7 @@ struct pipeline {
     struct source sources[CACHE_SPLITS];
     struct slot *slots;
     void **workspaces; /* [threads] */
-    size_t slot_count, block_rows, done, total;
+    size_t threads, slot_count, block_rows, done, total;
     _Atomic(enum status) status; /* of the first task that failed */
 };
 
@@ -107,14 +108,37 @@ static void describe(struct cache_info *info, const struct pipeline_options *opt
     snprintf(info->isa, CACHE_TEXT, "%s", options->isa);
 }
 
+/* The threads that the memory is enough for, a workspace and two slots each. The result does not depend on them. */
+static enum status choose_threads(struct pipeline *pipeline, size_t workspace_nbytes) {
+    const struct pipeline_options *options = pipeline->options;
+    size_t rows = pipeline->block_rows, gray = rows * options->size * options->size;
+    size_t slot_nbytes = mem_block_nbytes(gray) + mem_block_nbytes(rows * pipeline->info.dim * sizeof(float));
+    size_t thread_nbytes = mem_block_nbytes(workspace_nbytes) + 2 * slot_nbytes;
+    size_t available = mem_available_nbytes() / 8 * 7, threads = available / thread_nbytes;
+    if (threads == 0)
+        return status_set(
+            STATUS_NO_MEMORY,
+            "one thread needs %zu MB of memory at --size=%zu, and the machine, its control group or "
+            "ulimit -v leave %zu MB to this process",
+            (thread_nbytes >> 20) + 1, options->size, available >> 20);
+    pipeline->threads = threads < options->threads ? threads : options->threads;
+    if (threads < options->threads)
+        log_info("%zu of %zu threads: each needs %zu MB of memory, and %zu MB are left to this process",
+                 threads, options->threads, (thread_nbytes >> 20) + 1, available >> 20);
+    return STATUS_OK;
+}
+
 /* Slots and workspaces, all the memory of the run. */
 static enum status allocate(struct pipeline *pipeline) {
     const struct pipeline_options *options = pipeline->options;
     size_t rows = pipeline->block_rows, pixels = options->size * options->size;
     size_t workspace_nbytes = vgg16_workspace_nbytes(pipeline->vgg16, rows);
-    pipeline->slot_count = 2 * options->threads;
+    enum status status = choose_threads(pipeline, workspace_nbytes);
+    if (status != STATUS_OK)
+        return status;
+    pipeline->slot_count = 2 * pipeline->threads;
     pipeline->slots = calloc(pipeline->slot_count, sizeof *pipeline->slots);
-    pipeline->workspaces = calloc(options->threads, sizeof *pipeline->workspaces);
+    pipeline->workspaces = calloc(pipeline->threads, sizeof *pipeline->workspaces);
     if (pipeline->slots == NULL || pipeline->workspaces == NULL)
         return status_set_no_memory(pipeline->slot_count * sizeof *pipeline->slots, "blocks of images");
     for (size_t i = 0; i < pipeline->slot_count; i++) {
@@ -126,7 +150,7 @@ static enum status allocate(struct pipeline *pipeline) {
             return status_set_no_memory(rows * pixels, "blocks of images; a smaller --size or fewer "
                                                        "--threads need less");
     }
-    for (size_t i = 0; i < options->threads; i++)
+    for (size_t i = 0; i < pipeline->threads; i++)
         if ((pipeline->workspaces[i] = mem_alloc(workspace_nbytes, 1)) == NULL)
             return status_set_no_memory(workspace_nbytes, "workspace of a thread; a smaller --size or fewer "
                                                           "--threads need less");
@@ -140,7 +164,7 @@ static void release(struct pipeline *pipeline) {
         mem_free(pipeline->slots[i].features);
     }
     free(pipeline->slots);
-    for (size_t i = 0; i < pipeline->options->threads && pipeline->workspaces != NULL; i++)
+    for (size_t i = 0; i < pipeline->threads && pipeline->workspaces != NULL; i++)
         mem_free(pipeline->workspaces[i]);
     free(pipeline->workspaces);
     for (int s = 0; s < CACHE_SPLITS; s++) {
@@ -255,13 +279,14 @@ static enum status run_blocks(struct pipeline *pipeline, struct pipeline_result 
                  pipeline->total);
     double begin = progress_clock();
     progress_begin("images", pipeline->done, pipeline->total);
-#pragma omp parallel num_threads((int)pipeline->options->threads)
+#pragma omp parallel num_threads((int)pipeline->threads)
 #pragma omp single
     for (int s = 0; s < CACHE_SPLITS; s++)
         spawn_split(pipeline, s, &next_slot);
     progress_end();
     result->seconds = progress_clock() - begin;
     result->images = pipeline->done - result->resumed;
+    result->threads = pipeline->threads;
     if (pipeline->status == STATUS_INTERRUPTED)
         return status_set(STATUS_INTERRUPTED,
                           "%s: interrupted after %zu of %zu images; the same command goes on there",
@@ -271,7 +296,7 @@ static enum status run_blocks(struct pipeline *pipeline, struct pipeline_result 
 
 enum status pipeline_run(const struct pipeline_options *options, struct pipeline_result *result) {
     struct pipeline pipeline = {.options = options, .block_rows = choose_block_rows(options->size)};
-    *result = (struct pipeline_result){0};
+    *result = (struct pipeline_result){.threads = options->threads};
     enum status status = STATUS_OK;
     for (int s = 0; s < CACHE_SPLITS && status == STATUS_OK; s++)
         status = open_source(&pipeline.sources[s], options, s, &pipeline.info);

@@ -3,9 +3,9 @@
 #ifndef EXTRACT_PIPELINE_H
 #define EXTRACT_PIPELINE_H
 
-#include "common/preprocess.h"
-#include "common/status.h"
-#include "extract/conv.h"
+#include "common/base/status.h"
+#include "common/network/conv.h"
+#include "common/network/preprocess.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,6 +26,7 @@ struct pipeline_options {
 struct pipeline_result {
     size_t images;  /* computed in this run */
     size_t resumed; /* found done */
+    size_t threads; /* options->threads, or fewer when the memory is not enough for them */
     double seconds;
 };
 

@@ -1,6 +1,6 @@
 /* summary: the model table, layer by layer, in the manner of Keras' model.summary(). */
 #include "extract/summary.h"
-#include "common/backbone.h"
+#include "common/network/backbone.h"
 
 enum { NAME_WIDTH = 31, SHAPE_WIDTH = 26, TABLE_WIDTH = 70 };
 

@@ -1,11 +1,11 @@
 /* job: what every fit consists of, before and after it. */
 #include "train/job.h"
-#include "common/blas.h"
-#include "common/h5.h"
-#include "common/log.h"
-#include "common/mem.h"
-#include "train/head_io.h"
-#include "train/split.h"
+#include "common/base/blas.h"
+#include "common/base/h5.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "train/head/head_io.h"
+#include "train/rows/split.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -53,6 +53,8 @@ enum status job_prepare(struct job *job, struct session *session, size_t *fit_co
         return status_set_no_memory(job->fit.epochs * sizeof *job->history, "the history");
     enum status status =
         split_rows(session->info->splits[CACHE_TRAIN].rows, options->validation_split, fit_count_ret);
+    if (status == STATUS_OK && job->fit.optim.kind == OPTIM_LBFGS)
+        status = blas_init(job->fit.threads);
     if (status == STATUS_OK)
         status = check_head_path(options->output);
     if (status == STATUS_OK)
@@ -75,20 +77,20 @@ void job_close(struct job *job) {
     free(job->settings);
     mem_free(job->class_weights);
     mem_free(job->history);
-    standardize_free(&job->standardize);
+    scale_free(&job->scale);
 }
 
 /* Standardizes the training rows, in place: a second copy may not fit into memory. */
 static enum status standardize_train(struct job *job) {
     struct session *session = job->session;
     struct data_split *train = &session->data[CACHE_TRAIN];
-    standardize_free(&job->standardize);
-    enum status status = standardize_measure(&job->standardize, job->fitted, job->fit.threads);
+    scale_free(&job->scale);
+    enum status status = standardize_measure(&job->scale, job->fitted, job->fit.threads);
     if (status != STATUS_OK)
         return status;
-    standardize_apply(&job->standardize, train, job->fit.threads);
-    log_detail("features standardized; %zu of %zu are constant and get no weight",
-               job->standardize.constant_count, train->dim);
+    data_scale(train, &job->scale, job->fit.threads);
+    log_detail("features standardized; %zu of %zu are constant and get no weight", job->scale.constant_count,
+               train->dim);
     return STATUS_OK;
 }
 
@@ -102,6 +104,39 @@ static enum status weigh_classes(struct job *job) {
     return fit_balance(job->fitted, classes, job->class_weights);
 }
 
+/* Keras' rule holds back the LAST rows. Of data sorted by class these are (nearly) whole classes, for which the fit is
+ * then of no use: warns of classes of which no row is fitted, or less than a quarter of their share. */
+static enum status warn_of_unfitted(const struct job *job) {
+    enum { NAMED_MAX = 8 };
+    size_t classes = job->session->head.classes, count = 0, used = 0;
+    size_t rows = job->fitted.count + job->held.count;
+    char names[64 * NAMED_MAX] = "";
+    size_t *fitted = calloc(2 * classes, sizeof *fitted), *held = fitted + classes;
+    if (fitted == NULL)
+        return status_set_no_memory(2 * classes * sizeof *fitted, "classes");
+    for (size_t r = 0; r < job->fitted.count; r++)
+        fitted[job->fitted.labels[r]]++;
+    for (size_t r = 0; r < job->held.count; r++)
+        held[job->held.labels[r]]++;
+    for (size_t c = 0; c < classes; c++) {
+        size_t all = fitted[c] + held[c];
+        double share = (double)all * (double)job->fitted.count / (double)rows;
+        if (held[c] == 0 || (fitted[c] > 0 && (double)fitted[c] >= share / 4))
+            continue;
+        if (count++ < NAMED_MAX)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%sclass %zu (%zu of %zu)",
+                                     used > 0 ? ", " : "", c, fitted[c], all);
+    }
+    free(fitted);
+    if (count > 0)
+        log_warning(
+            "few or no rows are fitted of %s%s: the others are among the last rows, which "
+            "--validation-split holds back for validation; are the data sorted by class? --folds=5 fits and "
+            "validates on parts of each class",
+            names, count > NAMED_MAX ? " and more" : "");
+    return STATUS_OK;
+}
+
 enum status job_use_rows(struct job *job, size_t fit_count) {
     const struct options *options = job->session->options;
     const struct data_split *train = &job->session->data[CACHE_TRAIN];
@@ -111,8 +146,8 @@ enum status job_use_rows(struct job *job, size_t fit_count) {
                                               "adam or sgd, or a larger --memory");
     job->fitted = data_slice(train, 0, fit_count);
     job->held = data_slice(train, fit_count, train->count - fit_count);
-    enum status status = STATUS_OK;
-    if (options->standardize)
+    enum status status = options->folds == 0 ? warn_of_unfitted(job) : STATUS_OK;
+    if (status == STATUS_OK && options->standardize)
         status = standardize_train(job);
     if (status == STATUS_OK && options->balanced)
         status = weigh_classes(job);
@@ -190,7 +225,7 @@ enum status job_save(struct job *job) {
     struct head_io_training training = describe(job);
     enum status status = STATUS_OK;
     if (session->options->standardize) {
-        status = standardize_fold(&job->standardize, &session->head);
+        status = standardize_fold(&job->scale, &session->head);
         if (status == STATUS_OK) /* the features as they are, which the head is for now */
             status = session_reload_train(session);
     }
@@ -206,16 +241,16 @@ enum status job_tell(struct job *job) {
         record_history(job->csv.stream, job->results.history, job->results.epochs);
         status = output_commit(&job->csv);
     }
-    if (status == STATUS_OK && options->json != NULL)
-        status = session_write_json(&job->json, &job->results);
-    if (status == STATUS_OK && options->report != NULL) {
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->json != NULL)
+        status = session_first(status, session_write_json(&job->json, &job->results));
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL) {
         struct head_io_training training = describe(job);
         size_t kept = job_kept_epoch(job, job->history, job->results.epochs);
-        status = session_write_report(job->session, &job->results, kept, &training);
+        status = session_first(status, session_write_report(job->session, &job->results, kept, &training));
     }
     if (status == STATUS_INTERRUPTED)
         return status_set(status, "%s; the head was saved as %s", status_message(), options->output);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK || status == STATUS_PIPE)
         log_info("the head was saved as %s", options->output);
     return status;
 }

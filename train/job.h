@@ -3,16 +3,16 @@
 #ifndef TRAIN_JOB_H
 #define TRAIN_JOB_H
 
-#include "train/checkpoint.h"
-#include "train/lbfgs.h"
+#include "train/fit/checkpoint.h"
+#include "train/fit/lbfgs.h"
+#include "train/fit/standardize.h"
 #include "train/session.h"
-#include "train/standardize.h"
 
 /* All zero: nothing prepared. */
 struct job {
     struct session *session;
-    struct fit_options fit; /* the command line's, with class weights and checkpoint */
-    struct standardize standardize;
+    struct fit_options fit;        /* the command line's, with class weights and checkpoint */
+    struct scale scale;            /* of --standardize */
     struct data_rows fitted, held; /* the session's training rows, in two */
     float *class_weights;
     struct fit_epoch *history; /* [fit.epochs] */

@@ -1,10 +1,10 @@
 /* job_learn: the fit of one head, and who hears of it. */
-#include "common/blas.h"
-#include "common/log.h"
-#include "common/progress.h"
+#include "common/base/blas.h"
+#include "common/base/log.h"
+#include "common/base/progress.h"
 #include "train/job.h"
-#include "train/table.h"
-#include "train/tensorboard.h"
+#include "train/results/table.h"
+#include "train/results/tensorboard.h"
 
 /* Who hears of each epoch. */
 struct listeners {

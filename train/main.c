@@ -1,9 +1,10 @@
 /* main: `train` from its command line to its exit status, which only this file decides. */
-#include "common/blas.h"
-#include "common/cli.h"
-#include "common/h5.h"
-#include "common/interrupt.h"
-#include "common/log.h"
+#include "common/base/cli.h"
+#include "common/base/h5.h"
+#include "common/base/interrupt.h"
+#include "common/base/log.h"
+#include "common/base/streams.h"
+#include "common/base/threads.h"
 #include "train/options.h"
 #include "train/run.h"
 #include "train/session.h"
@@ -21,21 +22,24 @@ static enum status (*const jobs[OPTIONS_MODES])(struct session *) = {
 int main(int argc, char *argv[]) {
     struct options options;
     struct session session;
+    streams_init();
     interrupt_init();
     options_parse(&options, argc, argv);
     log_init(program_invocation_short_name, options.level);
     h5_init();
-    blas_init();
+    options.fit.threads = threads_settle(options.fit.threads);
     enum status status = session_open(&session, &options);
     if (status == STATUS_OK && options.sweep.count > 0)
         status = run_sweep(&session);
     else if (status == STATUS_OK)
         status = jobs[options.mode](&session);
     session_close(&session);
-    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = status_set_errno("standard output: cannot write");
+    if (status == STATUS_OK)
+        status = streams_flush();
     if (status == STATUS_OK)
         return EXIT_SUCCESS;
+    if (status == STATUS_PIPE)
+        interrupt_raise_pipe();
     log_error("%s", status_message());
     if (status == STATUS_INTERRUPTED)
         return 128 + interrupt_signal();

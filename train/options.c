@@ -1,11 +1,12 @@
 /* options: the command line of `train`. */
 #include "train/options.h"
-#include "common/cli.h"
-#include "common/weights.h"
-#include "train/lbfgs.h"
+#include "common/base/cli.h"
+#include "common/base/streams.h"
+#include "common/base/threads.h"
+#include "common/network/weights.h"
+#include "train/fit/lbfgs.h"
 
 #include <errno.h>
-#include <omp.h>
 #include <string.h>
 
 #define DEFAULT_OUTPUT "head.h5"
@@ -128,7 +129,9 @@ static const struct argp_option table[] = {
      "larger is "
      "read in shuffled blocks",
      1},
-    {"threads", 'j', "N", 0, "Threads (default: all processors); the result does not depend on it", 1},
+    {"threads", 'j', "N", 0,
+     "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); the result does not depend on it",
+     1},
     {NULL, 0, NULL, 0, "What to write:", 2},
     {"output", 'o', "FILE", 0,
      "The head, in Keras' HDF5 layout (default " DEFAULT_OUTPUT "); with --predict the CSV (default -); with "
@@ -333,8 +336,9 @@ static void check_export(struct argp_state *state, const struct options *options
         cli_fail(state, "--output=-: an export is several files and cannot go to standard output");
     if (model && (options->output == NULL || options->output[0] == '\0'))
         cli_fail(state, "--export=%s needs an --output, the file to write", name);
-    if (model && strcmp(options->output, "-") == 0)
-        cli_fail(state, "--output=-: a network cannot go to standard output");
+    if (model && (strcmp(options->output, "-") == 0 ||
+                  (options->export == EXPORT_KERAS && streams_of(options->output) != STREAMS_NONE)))
+        cli_fail(state, "--output=%s: a network cannot go to standard output", options->output);
     if (options->export == EXPORT_KERAS && !is_keras_name(options->output))
         cli_fail(state,
                  "--output=%s: Keras reads this format from NAME.h5 or NAME.hdf5 alone, and NAME.weights.h5 "
@@ -354,8 +358,12 @@ static void check_export(struct argp_state *state, const struct options *options
 static void check_files(struct argp_state *state, struct options *options) {
     if (options->output == NULL)
         options->output = options->mode == OPTIONS_PREDICT ? "-" : DEFAULT_OUTPUT;
-    if (options->mode == OPTIONS_FIT && strcmp(options->output, "-") == 0)
-        cli_fail(state, "--output=-: a head is an HDF5 file and cannot go to standard output");
+    if (options->mode == OPTIONS_FIT && streams_of(options->output) != STREAMS_NONE)
+        cli_fail(state, "--output=%s: a head is an HDF5 file and cannot go to standard output or error",
+                 options->output);
+    if (streams_of(options->checkpoint) != STREAMS_NONE)
+        cli_fail(state, "--checkpoint=%s: is an HDF5 file and cannot go to standard output or error",
+                 options->checkpoint);
     if (options->images != NULL && options->report == NULL)
         cli_fail(state, "--images needs a --report, which shows them");
     const char *files[] = {options->history,    options->json,
@@ -537,7 +545,7 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .fit = {.epochs = DEFAULT_EPOCHS,
                 .batch_size = DEFAULT_BATCH,
                 .seed = DEFAULT_SEED,
-                .threads = omp_get_num_procs(),
+                .threads = threads_default(),
                 .optim = {.kind = OPTIM_ADAM}},
         .validation_split = DEFAULT_VALIDATION,
         .tolerance = LBFGS_TOLERANCE,
@@ -545,8 +553,7 @@ void options_parse(struct options *options, int argc, char *argv[]) {
         .level = LOG_NORMAL,
         .argv = argv,
     };
-    argv[0] = program_invocation_short_name; /* what getopt's own messages begin with */
-    cli_init();
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, options); /* which leaves argv in its order */
+    argv[0] = program_invocation_short_name;              /* what getopt's own messages begin with */
+    cli_parse(&argp, argc, argv, ARGP_IN_ORDER, options); /* which leaves argv in its order */
     argv[0] = program_invocation_name;
 }

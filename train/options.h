@@ -3,10 +3,10 @@
 #ifndef TRAIN_OPTIONS_H
 #define TRAIN_OPTIONS_H
 
-#include "common/log.h"
-#include "train/export.h"
-#include "train/fit.h"
-#include "train/sweep.h"
+#include "common/base/log.h"
+#include "train/export/export.h"
+#include "train/fit/fit.h"
+#include "train/fit/sweep.h"
 #include <stdbool.h>
 
 /* What a run is for. */

@@ -1,12 +1,12 @@
 /* run_saved: the jobs on a head that was saved before, evaluation and prediction, and on features without a
  * head. */
-#include "common/log.h"
-#include "common/mem.h"
-#include "train/evaluate.h"
-#include "train/export_model.h"
-#include "train/head_io.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "train/export/export_model.h"
+#include "train/fit/evaluate.h"
+#include "train/head/head_io.h"
+#include "train/results/table.h"
 #include "train/run.h"
-#include "train/table.h"
 
 enum { PREDICT_ROWS = 4096 };
 
@@ -29,8 +29,8 @@ enum status run_evaluate(struct session *session) {
             0, &results);
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&json, &results);
-    if (status == STATUS_OK && options->report != NULL)
-        status = session_write_report(session, &results, 0, &training);
+    if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL)
+        status = session_first(status, session_write_report(session, &results, 0, &training));
     output_abort(&json);
     return status;
 }
@@ -68,6 +68,9 @@ enum status run_predict(struct session *session) {
                 goto out;
             record_predictions(csv.stream, cache_split_names[s], first, count, classes, data->labels + first,
                                predicted, probabilities);
+            status = output_check(&csv);
+            if (status != STATUS_OK)
+                goto out;
         }
     }
     status = output_commit(&csv);

@@ -1,14 +1,14 @@
 /* run_sweep: the job of trying several settings: fits a head for each, side by side, on one split or on
  * folds, ranks them by validation, and keeps the best or fits it again to all training rows. */
-#include "common/log.h"
-#include "common/mem.h"
-#include "common/progress.h"
-#include "train/folds.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "train/fit/sweep.h"
 #include "train/job.h"
+#include "train/results/table.h"
+#include "train/results/tensorboard.h"
+#include "train/rows/folds.h"
 #include "train/run.h"
-#include "train/sweep.h"
-#include "train/table.h"
-#include "train/tensorboard.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,24 +3,25 @@
 #ifndef TRAIN_SESSION_H
 #define TRAIN_SESSION_H
 
-#include "common/cache.h"
-#include "common/output.h"
-#include "train/data.h"
-#include "train/head.h"
-#include "train/head_io.h"
+#include "common/base/output.h"
+#include "common/cache/cache.h"
+#include "train/head/head.h"
+#include "train/head/head_io.h"
 #include "train/options.h"
-#include "train/record.h"
-#include "train/report.h"
+#include "train/report/report.h"
+#include "train/results/record.h"
+#include "train/rows/data.h"
 #include <stdio.h>
 
 /* All zero: nothing open. */
 struct session {
     const struct options *options;
-    const struct kernels *kernels;
+    const struct head_kernels *kernels;
     struct cache *cache;
     const struct cache_info *info;
     struct data_split data[CACHE_SPLITS];
-    size_t part_nbytes; /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
+    size_t part_nbytes;   /* of memory for a fit to rows that stay in the cache; 0: all rows are in memory */
+    size_t window_nbytes; /* of memory to read each split, then */
     struct head head;
     uint16_t *predicted;              /* [test rows], and what follows from it: */
     struct evaluate_class *per_class; /* [classes] */
@@ -50,6 +51,10 @@ enum status session_open_report(struct session *session);
  * fit_count: training rows that were fitted, 0 when unknown. */
 enum status session_evaluate(struct session *session, double penalty, size_t fit_count,
                              struct record_results *results);
+
+/* When nobody reads standard output any more (STATUS_PIPE), the results for files are written all the same:
+ * this is the status of both together, a failure before the pipe. */
+enum status session_first(enum status before, enum status now);
 
 /* Writes the JSON of a run and publishes it. */
 enum status session_write_json(struct output *output, const struct record_results *results);

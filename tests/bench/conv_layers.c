@@ -10,8 +10,8 @@
  * images/s is by the clock on the wall, of the best round. "useful" counts the multiply-adds of the direct
  * convolution (9 C K per output); the multiply-add peak is measured in the same run, by a loop of independent
  * operations in registers. */
-#include "common/mem.h"
-#include "extract/winograd.h"
+#include "common/base/mem.h"
+#include "common/network/winograd/winograd.h"
 
 #include <math.h>
 #include <omp.h>
@@ -243,7 +243,7 @@ static double multiplications(int layer, size_t lanes, char text[32], struct win
     const struct conv_shape *shape = &shapes[layer];
     double points[2] = {0, 0};
     memset(cost_ret, 0, sizeof *cost_ret);
-    if (shape->channels <= KERNELS_DIRECT_CHANNELS_MAX) {
+    if (shape->channels <= WINOGRAD_KERNELS_DIRECT_CHANNELS_MAX) {
         snprintf(text, 32, "direct");
         return 9.0 * (double)(shape->height * shape->width * shape->channels * shape->kernels);
     }
@@ -348,8 +348,8 @@ int main(int argc, char **argv) {
         }
     }
     printf("%s, %zu threads, peak %.1f GFLOP/s each\n", cpu_isa_name(isa), threads, peak * 1e-9);
-    struct kernels kernels;
-    kernels_init(&kernels, isa);
+    struct winograd_kernels kernels;
+    winograd_kernels_init(&kernels, isa);
     print_table(&best, images, best_total, peak, kernels.lanes);
     printf("%.1f images/s on %zu threads; largest resident set %.0f MB\n", best_rate, threads,
            1e-6 * (double)mem_peak_rss_nbytes());

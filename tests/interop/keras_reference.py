@@ -1,5 +1,5 @@
 """Keras' fit() of a Dense softmax head, line by line in NumPy float64, and what it takes to feed it: the programs' random
-numbers (common/rng.h) and a writer of feature caches (common/cache.h). All of it is written from the descriptions,
+numbers (common/base/rng.h) and a writer of feature caches (common/cache/cache.h). All of it is written from the descriptions,
 not from the C code, so that the two check each other."""
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 MASK = (1 << 64) - 1
 
 
-# ---- common/rng.h: xoshiro256++, seeded by splitmix64; Lemire's bounded numbers; Fisher-Yates ----
+# ---- common/base/rng.h: xoshiro256++, seeded by splitmix64; Lemire's bounded numbers; Fisher-Yates ----
 
 class Rng:
     def __init__(self, seed, stream):
@@ -179,7 +179,7 @@ def fit(features, labels, classes, optimizer, epochs, batch_size, validation_spl
     return (history, *best[2:]) if patience else (history, kernel, bias)
 
 
-# ---- common/cache.h: a writer of caches ----
+# ---- common/cache/cache.h: a writer of caches ----
 
 def crc32c_blocks(blocks):
     """CRC-32C (reflected polynomial 0x82F63B78) of each row of blocks[n][nbytes], byte by byte, all rows at once."""

@@ -1,6 +1,6 @@
 /* resize_tool HEIGHT WIDTH SIZE COUNT: reads COUNT raw gray images of HEIGHT x WIDTH bytes from standard
- * input and writes them, resized to SIZE x SIZE by extract/resize.h, to standard output. */
-#include "extract/resize.h"
+ * input and writes them, resized to SIZE x SIZE by common/images/resize.h, to standard output. */
+#include "common/images/resize.h"
 
 #include <stdint.h>
 #include <stdio.h>

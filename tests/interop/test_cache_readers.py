@@ -350,4 +350,93 @@ class InfoAndVerify(Cache):
                 self.assert_one_line(helpers.run(option, stdout=full), 1, "standard output", "No space left")
 
 
+class OtherFormats(Cache):
+    """Caches that other software wrote again: read where the rows stand as extract writes them, and else told as what they
+    are."""
+
+    def rewritten(self, name, libver="latest", change=None, **storage):
+        """A copy of the cache made by h5py, with `storage` for the features of train."""
+        path = self.folder / name
+        with h5py.File(self.path) as source, h5py.File(path, "w", libver=libver) as f:
+            f.attrs.update(source.attrs)
+            for split in SPLITS:
+                if storage and split == "train":
+                    f.create_group(split).attrs.update(source[split].attrs)
+                    for dataset in source[split]:
+                        extra = storage if dataset == "features" else {}
+                        f[split].create_dataset(dataset, data=source[f"{split}/{dataset}"][:], **extra)
+                else:
+                    source.copy(split, f)
+            if change:
+                change(f)
+        return path
+
+    def test_newer_format(self):
+        path = self.rewritten("latest.h5")
+        self.assertEqual(path.read_bytes()[8], 3, "not superblock 3: the case is not what it says")
+        listed = [line for line in self.succeed(f"--info={path}").stdout.splitlines() if "latest.h5" not in line]
+        wanted = [line for line in self.succeed(f"--info={self.path}").stdout.splitlines() if "cache.h5" not in line]
+        self.assertEqual(listed, wanted)
+        self.succeed(f"--verify={path}")
+        bytes_before = path.read_bytes()
+        self.succeed("-q", f"--output={path}", f"--weights={self.weights}", f"--size={SIZE}", "--preprocess=caffe",
+                     "--engine=gemm", self.dataset)  # it is there already
+        self.assertEqual(path.read_bytes(), bytes_before)
+        with h5py.File(path, "r+", libver="latest") as f:
+            f["test/features"][3, 7] += 1
+        self.assert_one_line(helpers.run(f"--verify={path}"), 1, "damaged")
+
+    def test_newer_format_is_not_gone_on_with(self):
+        def unfinished(f):
+            f.attrs.modify("complete", np.int64(0))
+            f["test/progress"][0] = 0
+        partial = self.rewritten("c.h5.partial", change=unfinished)
+        bytes_before = partial.read_bytes()
+        arguments = ["-q", f"--output={self.folder / 'c.h5'}", f"--weights={self.weights}", f"--size={SIZE}",
+                     "--preprocess=caffe", "--engine=gemm", self.dataset]
+        self.assert_one_line(helpers.run(*arguments), 1, "superblock 3", "--force")
+        self.assertEqual(partial.read_bytes(), bytes_before)
+        self.succeed("--force", *arguments)
+        self.assertEqual((self.folder / "c.h5").read_bytes(), self.path.read_bytes())
+
+    def test_other_storage(self):
+        def nowhere(f):
+            del f["train/features"]
+            f["train"].create_dataset("features", shape=(len(self.data["train"][0]), 2048), dtype="<f4")
+
+        def elsewhere(f):
+            del f["train/features"]
+            layout = h5py.VirtualLayout(shape=(len(self.data["train"][0]), 2048), dtype="<f4")
+            layout[:] = h5py.VirtualSource(str(self.path), "train/features", shape=layout.shape)
+            f["train"].create_virtual_dataset("features", layout)
+        cases = {
+            "stored in chunks": dict(chunks=(10, 2048)), "compressed or filtered": dict(compression="gzip"),
+            "filtered chunks": dict(fletcher32=True), "without storage": dict(change=nowhere),
+            "in other files": dict(change=elsewhere),
+        }
+        for words, storage in cases.items():
+            for libver in "earliest", "latest":
+                with self.subTest(case=words, libver=libver):
+                    path = self.rewritten("stored.h5", libver=libver, **storage)
+                    self.assert_one_line(helpers.run(f"--info={path}"), 1, "/train/features", words)
+
+    def test_left_open(self):
+        """By a writer that was killed: HDF5 marks files of its newer format."""
+        path = self.folder / "open.h5"
+        if os.fork() == 0:
+            try:
+                f = h5py.File(self.rewritten("open.h5"), "r+", libver="latest")
+                f.flush()
+            finally:
+                os._exit(0)
+        os.wait()
+        self.assert_one_line(helpers.run(f"--info={path}"), 1, "marked as open", "h5clear")
+
+    def test_cut_short(self):
+        for name, libver in ("old.h5", "earliest"), ("new.h5", "latest"):
+            path = self.rewritten(name, libver=libver)
+            path.write_bytes(path.read_bytes()[:-1])
+            self.assert_one_line(helpers.run(f"--info={path}"), 1, name, "cut short")
+
+
 helpers.main(__name__)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""extract/resize.c against cv2.resize(INTER_LINEAR): not one pixel may differ."""
+"""common/images/resize.c against cv2.resize(INTER_LINEAR): not one pixel may differ."""
 
 import subprocess
 import unittest

@@ -3,8 +3,9 @@
 #ifndef TESTS_UNIT_CACHE_FIXTURE_H
 #define TESTS_UNIT_CACHE_FIXTURE_H
 
-#include "common/cache.h"
-#include "common/h5.h"
+#include "common/base/h5.h"
+#include "common/cache/cache.h"
+#include "common/cache/cache_writer.h"
 #include "tests/unit/unit.h"
 
 enum { FIXTURE_DIM = 6, FIXTURE_BLOCK = 4, FIXTURE_TRAIN = 11, FIXTURE_TEST = 5, FIXTURE_BLOCKS = 3 + 2 };

@@ -3,8 +3,8 @@
 #define TESTS_UNIT_CHECKPOINT_FIXTURE_H
 
 #include "tests/unit/rows_fixture.h"
-#include "train/checkpoint.h"
-#include "train/fit.h"
+#include "train/fit/checkpoint.h"
+#include "train/fit/fit.h"
 
 enum {
     POINT_ROWS = 160,
@@ -15,7 +15,7 @@ enum {
     POINT_HEADS = 3
 };
 
-static const struct kernels *point_kernels;
+static const struct head_kernels *point_kernels;
 
 /* Heads and what their fit told of them. */
 struct point {

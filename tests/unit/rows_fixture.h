@@ -2,9 +2,9 @@
 #ifndef TESTS_UNIT_ROWS_FIXTURE_H
 #define TESTS_UNIT_ROWS_FIXTURE_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/unit/cache_fixture.h"
-#include "train/data.h"
+#include "train/rows/data.h"
 
 enum { ROWS_CLASSES = 10, ROWS_TEST = 3 }; /* of a cache: classes, and rows of its test split */
 

@@ -1,6 +1,0 @@
-/* kernels: the kernels in 16-byte vectors, for any processor. */
-#define KERNEL(name) name##__generic
-#define ISA "generic"
-#define VL 4
-#define KERNELS_BLOCK 6
-#include "train/kernels_template.h"
