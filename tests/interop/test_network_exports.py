@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""The exports of whole networks, each read by software that is not ours: ONNX by onnx's own checker and by ONNX Runtime,
-Keras' weight file by h5py with Keras' rule, the arithmetic then done by PyTorch in float64."""
+"""The exports of whole networks, each read by software that is not ours: ONNX by onnx's own checker, by ONNX Runtime and by
+OpenCV, Keras' weight file by h5py with Keras' rule, the arithmetic then done by PyTorch in float64."""
 import csv
 import json
 import os
+import pathlib
+import re
 import shutil
 import subprocess
+import tempfile
 
 import h5py
 import numpy as np
@@ -16,9 +19,15 @@ from helpers import ASAN, SLOW
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 HERE = helpers.ROOT / "tests" / "interop"
+README = (helpers.ROOT / "README.md").read_text("utf-8")
 ADAM = ["--epochs=20"]
 LBFGS = ["--optimizer=lbfgs", "--standardize", "--l2=1e-4", "--epochs=100"]
 NAMES = {"onnx": "network.onnx", "keras": "network.h5"}
+OUTPUTS = ["probabilities", "features"]
+FEATURES = {"gemm": 1e-5, "winograd": 1e-4}  # as test_features has them
+# A probability moves by half of what the logits do at most, and these by about the features' error times their own size, 10 to
+# 20 here: by 0.5 * 20 * 7e-7 for gemm (measured over 1,000 digits: 5e-6), and by 0.5 * 20 * 1e-5 for winograd (6e-5).
+PROBABILITIES = {"gemm": 2e-5, "winograd": 1e-4}
 worst = {}
 
 
@@ -26,126 +35,191 @@ def train(*arguments, **options):
     return subprocess.run([TRAIN, *map(str, arguments)], env=helpers.environment(), capture_output=True, text=True, **options)
 
 
-class Exports(helpers.Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = onnxruntime_node.install() if shutil.which("npm") else None
-        cls.weights, cls.tensors = helpers.weights_file()
-        cls.count = 1000 // SLOW
-        cls.data = helpers.digits(cls.count, cls.count)
-        cls.dataset = helpers.write_dataset(helpers.SCRATCH / "exports", cls.data)
+def colours(size):
+    """Three pictures, red first: what the gray values of digits cannot tell apart."""
+    pictures = np.random.default_rng(helpers.SEED).integers(0, 256, (3, 3, size, size)).astype(np.uint8)
+    pictures[0] //= np.array([1, 4, 16], np.uint8)[:, None, None]
+    return pictures
 
-    def fit(self, *options, engine="gemm", size=56, mode="rescale", limit=None, classes=None):
-        """A cache and a head on it; then (cache, head)."""
-        cache, head, dataset = self.folder / "features.h5", self.folder / "head.h5", self.dataset
-        if classes:
-            images, labels, test_images, test_labels = self.data
-            dataset = helpers.write_dataset(self.folder / "data", (images, (labels + images.max(axis=(1, 2)) % 2 * 10) % classes,
-                                                                   test_images, test_labels % classes))
-        self.succeed("-q", "-f", f"--output={cache}", f"--weights={self.weights}", f"--engine={engine}", f"--size={size}",
-                     f"--preprocess={mode}", f"--limit={limit or self.count}", dataset)
-        done = train("-q", *options, f"--output={head}", cache)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return cache, head
 
-    def export(self, name, head, *options):
+class Network:
+    """A cache of a few digits, a head on it, and what came of both: made once, for all tests."""
+
+    def __init__(self, size, mode, options, engine="gemm", classes=10, counts=(30 // SLOW, 6)):
+        self.size, self.mode, self.engine, self.classes = size, mode, engine, classes
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=helpers.SCRATCH))
+        self.cache, self.head = self.folder / "features.h5", self.folder / "head.h5"
+        weights, self.tensors = helpers.weights_file()
+        images, labels, self.images, test_labels = helpers.digits(*counts)
+        if classes > 10:
+            labels = (labels + 10 * (np.arange(counts[0]) % 2).astype(np.uint8)) % classes
+        labels = np.concatenate([[np.uint8(classes - 1)], labels[1:]])  # however few there are
+        self.dataset = helpers.write_dataset(self.folder / "data", (images, labels, self.images, test_labels))
+        done = helpers.run("-q", f"--output={self.cache}", f"--weights={weights}", f"--engine={engine}", f"--size={size}",
+                           f"--preprocess={mode}", self.dataset)
+        assert done.returncode == 0, done.stderr
+        done = train("-q", *options, f"--output={self.head}", self.cache)
+        assert done.returncode == 0, done.stderr
+        self.onnx = self.export("onnx")
+
+    def export(self, name):
         path = self.folder / NAMES[name]
-        done = train(f"--export={name}", f"--head={head}", f"--weights={self.weights}", f"--output={path}", *options)
+        done = train(f"--export={name}", f"--head={self.head}", f"--weights={helpers.weights_file()[0]}", f"--output={path}")
+        assert done.returncode == 0, done.stderr
+        return path
+
+    def pictures(self):
+        """RGB u8[n][3][size][size]: the digits of the test rows, and colours unless float64 takes long for them."""
+        gray = np.repeat(helpers.resize_all(self.images, self.size)[:, None], 3, axis=1)
+        return np.concatenate([gray, colours(self.size)]) if self.size < 100 else gray
+
+    def predicted(self):
+        """Probabilities of the test rows, by --predict."""
+        rows = [row for row in csv.reader(train(f"--predict={self.head}", self.cache).stdout.splitlines()) if row[0] == "test"]
+        return np.array([[float(value) for value in row[4:]] for row in rows])
+
+    def expected(self):
+        """Of the digits: probabilities and features, by our programs."""
+        if not hasattr(self, "ours"):
+            with h5py.File(self.cache) as f:
+                self.ours = self.predicted(), f["test/features"][:]
+            assert self.ours[0].shape == (len(self.images), self.classes)
+        return self.ours
+
+    def judged(self):
+        """Features of the colours, and of the first of them with red and blue exchanged, in float64."""
+        if not hasattr(self, "judge"):
+            pictures = colours(self.size)
+            both = np.concatenate([pictures, pictures[:1, ::-1]])
+            features = helpers.torch_features(self.tensors, both, self.mode)
+            self.judge = features[:3], features[3:]
+        return self.judge
+
+
+NETWORKS = {
+    "adam": lambda: Network(32, "rescale", ADAM),
+    "17 classes": lambda: Network(56, "caffe", LBFGS, classes=17),
+    "four pixels": lambda: Network(64, "rescale", LBFGS),  # Keras flattens rows, columns, channels
+    "odd size": lambda: Network(75, "torch", LBFGS),
+    "winograd": lambda: Network(56, "rescale", LBFGS, engine="winograd", counts=(60 // SLOW, 12)),
+}
+if not ASAN:
+    NETWORKS["large"] = lambda: Network(224, "torch", ["--epochs=1", "--learning-rate=1e-6"], counts=(2, 2))
+made = {}
+
+
+def network(name):
+    if name not in made:
+        made[name] = NETWORKS[name]()
+    return made[name]
+
+
+def run_onnxruntime(node, folder, path, pictures):
+    """Both outputs of ONNX Runtime on RGB u8[n][3][size][size]."""
+    pictures.astype(np.float32).tofile(folder / "images")
+    done = subprocess.run(["node", HERE / "run_onnx.js", path, str(len(pictures)), str(pictures.shape[-1]), folder / "images",
+                           folder / "out"], cwd=node, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shapes = json.loads(done.stdout)
+    assert (shapes["inputs"], list(shapes["outputs"])) == (["image"], OUTPUTS), shapes
+    return [np.fromfile(folder / f"out.{name}", np.float32).reshape(shapes["outputs"][name]) for name in OUTPUTS]
+
+
+class Exports(helpers.Case):
+    def small(self):
+        """Copies of the smallest cache and head."""
+        some = network("adam")
+        return [pathlib.Path(shutil.copy(path, self.folder)) for path in (some.cache, some.head)]
+
+    def export(self, name, head):
+        path = self.folder / NAMES[name]
+        done = train(f"--export={name}", f"--head={head}", f"--weights={helpers.weights_file()[0]}", f"--output={path}")
         self.assertEqual(done.returncode, 0, done.stderr)
         return path
 
-    def predicted(self, head, cache):
-        """Probabilities of the test rows, by --predict."""
-        rows = [row for row in csv.reader(train(f"--predict={head}", cache).stdout.splitlines()) if row[0] == "test"]
-        self.assertGreater(len(rows), 0)
-        return np.array([[float(value) for value in row[4:]] for row in rows])
+    def check(self, reader, name, probabilities, features):
+        """What a reader makes of the first pictures, and of the colours when it was given all of them."""
+        some, count = network(name), len(network(name).images)
+        wanted_probabilities, wanted_features = (array[:len(features)] for array in some.expected())
+        error = helpers.worst_relative(features[:count], wanted_features)
+        self.assertTrue(error <= FEATURES[some.engine], f"{error:.3g}")
+        self.assertEqual(probabilities[:count].shape, wanted_probabilities.shape)
+        difference = np.abs(probabilities[:count] - wanted_probabilities).max()
+        worst[reader, name] = max(worst.get((reader, name), (0, 0)), (difference, error))
+        self.assertTrue(difference <= PROBABILITIES[some.engine], f"{difference:.3g}")
+        if len(features) > count:
+            judged, exchanged = some.judged()
+            error = helpers.worst_relative(features[count:], judged)
+            self.assertTrue(error <= FEATURES["gemm"], f"colours: {error:.3g}")
+            self.assertGreater(helpers.worst_relative(features[count:count + 1], exchanged), 1e-2)
 
-    def run_onnx(self, path, pictures):
-        """Both outputs of ONNX Runtime on RGB u8[n][3][size][size], or on gray u8[n][size][size], then in all channels."""
-        if self.node is None:
+    def test_onnx_in_onnxruntime(self):
+        node = onnxruntime_node.install() if shutil.which("npm") else None
+        if node is None:
             self.skipTest("ONNX Runtime is not there: npm is missing or reaches no registry")
-        if pictures.ndim == 3:
-            pictures = np.repeat(pictures[:, None], 3, axis=1)
-        pictures.astype(np.float32).tofile(self.folder / "images")
-        done = subprocess.run(["node", HERE / "run_onnx.js", path, str(len(pictures)), str(pictures.shape[-1]), self.folder / "images",
-                               self.folder / "out"], cwd=self.node, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        shapes = json.loads(done.stdout)
-        self.assertEqual(shapes["inputs"], ["image"])
-        self.assertEqual(list(shapes["outputs"]), ["probabilities", "features"])
-        return [np.fromfile(self.folder / f"out.{name}", np.float32).reshape(shapes["outputs"][name])
-                for name in ("probabilities", "features")]
+        for name in NETWORKS:
+            with self.subTest(network=name):
+                found = run_onnxruntime(node, self.folder, network(name).onnx, network(name).pictures())
+                self.check("ONNX Runtime", name, *found)
 
-    def check_onnx(self, name, *options, **how):
-        cache, head = self.fit(*options, **how)
-        path = self.export("onnx", head)
-        size, limit = how.get("size", 56), how.get("limit", self.count)
-        probabilities, features = self.run_onnx(path, helpers.resize_all(self.data[2][:limit], size))
-        with h5py.File(cache) as f:
-            self.assertLess(helpers.worst_relative(features, f["test/features"][:]), 1e-4)
-        difference = np.abs(probabilities - self.predicted(head, cache)).max()
-        worst[name] = difference
-        self.assertTrue(difference <= 1e-4, f"{difference:.3g}")
+    def test_onnx_in_opencv(self):
+        """One picture, all, some: the shape of the first batch must not stick."""
+        import cv2
+        for name in NETWORKS:
+            net, pictures = cv2.dnn.readNetFromONNX(str(network(name).onnx)), network(name).pictures().astype(np.float32)
+            for count in (1, len(pictures), 2, 1):
+                with self.subTest(network=name, count=count):
+                    net.setInput(pictures[:count])
+                    self.check("OpenCV", name, *net.forward(OUTPUTS))
 
-    def test_onnx_adam(self):
-        self.check_onnx("adam, gemm", *ADAM, limit=100 // SLOW)
-
-    def test_onnx_lbfgs(self):
-        """Of few rows (a slow build has but some) the weights are larger, and with them what winograd's rounding becomes."""
-        engine = "winograd" if SLOW == 1 else "gemm"
-        self.check_onnx(f"lbfgs, {engine}, {self.count} images", *LBFGS, engine=engine)
-
-    def test_onnx_caffe(self):
-        self.check_onnx("caffe, lbfgs, gemm", *LBFGS, mode="caffe", limit=60 // SLOW)
-
-    def test_onnx_torch(self):
-        self.check_onnx("torch, lbfgs, gemm", *LBFGS, mode="torch", limit=60 // SLOW)
-
-    def test_onnx_of_four_pixels(self):
-        """Keras flattens rows, columns, channels."""
-        self.check_onnx("size 64", *LBFGS, size=64, limit=60 // SLOW)
-
-    def test_onnx_of_odd_size(self):
-        self.check_onnx("size 75", *LBFGS, size=75, limit=40 // SLOW)
-
-    def test_onnx_of_other_classes(self):
-        self.check_onnx("17 classes", *LBFGS, classes=17, limit=60 // SLOW)
-
-    def test_onnx_of_colours(self):
-        """Red first: what the gray values of digits cannot tell apart."""
-        pictures = np.random.default_rng(helpers.SEED).integers(0, 256, (3, 3, 56, 56)).astype(np.uint8)
-        pictures[0] //= np.array([1, 4, 16], np.uint8)[:, None, None]
-        for mode in helpers.MODES:
-            with self.subTest(mode=mode):
-                cache, head = self.fit("--epochs=1", mode=mode, limit=5)
-                found = self.run_onnx(self.export("onnx", head), pictures)[1]
-                difference = helpers.worst_relative(found, helpers.torch_features(self.tensors, pictures, mode))
-                self.assertTrue(difference <= 1e-4, f"{difference:.3g}")
-                swapped = helpers.worst_relative(found, helpers.torch_features(self.tensors, pictures[:, ::-1], mode))
-                self.assertGreater(swapped, 1e-2)
+    def test_readme_in_opencv(self):
+        """README's example, as it stands."""
+        code = re.search(r"^```python\n(import cv2[^`]*readNetFromONNX[^`]*)^```$", README, re.M).group(1)
+        some = network("17 classes")
+        (self.folder / "mnist.onnx").symlink_to(some.onnx)
+        before, names = os.getcwd(), {"gray": some.images[0]}
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, before)
+        exec(code, names)  # pylint: disable=exec-used
+        self.check("OpenCV", "17 classes", names["probabilities"], names["features"])
 
     def test_onnx_is_valid(self):
         """By the checker of ONNX itself; and it says what it is."""
         import onnx
-        for mode, size in (("rescale", 56), ("caffe", 64), ("torch", 32)):
-            with self.subTest(mode=mode, size=size):
-                cache, head = self.fit("--epochs=1", mode=mode, size=size, limit=20)
-                model = onnx.load(str(self.export("onnx", head)))
+        for name in NETWORKS:
+            some = network(name)
+            with self.subTest(network=name):
+                model = onnx.load(str(some.onnx))
                 onnx.checker.check_model(model, full_check=True)
                 onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
                 self.assertEqual((model.ir_version, [(o.domain, o.version) for o in model.opset_import]), (7, [("", 13)]))
                 told = {p.key: p.value for p in model.metadata_props}
-                with h5py.File(cache) as f:
+                with h5py.File(some.cache) as f:
                     self.assertEqual(told["weights_sha256"], f.attrs["weights_sha256"])
-                self.assertEqual((told["preprocess"], told["input_size"]), (mode, str(size)))
+                self.assertEqual((told["preprocess"], told["input_size"]), (some.mode, str(some.size)))
                 self.assertEqual((told["weights_source"], told["backbone"]), ("weights.h5", "vgg16"))
-                self.assertEqual(json.loads(told["class_names"]), [str(c) for c in range(10)])
+                self.assertEqual(json.loads(told["class_names"]), [str(c) for c in range(some.classes)])
                 self.assertEqual((model.producer_name, bool(model.doc_string)), ("vggcache", True))
+
+    def test_onnx_of_few_forms(self):
+        """Kinds of nodes and forms of their attributes that other readers are known to take."""
+        import onnx
+        known = {"Conv", "Relu", "MaxPool", "Flatten", "Gemm", "Softmax"}
+        for name in ("adam", "17 classes", "odd size"):
+            model = onnx.load(str(network(name).onnx))
+            kinds = {node.op_type for node in model.graph.node}
+            self.assertEqual(kinds, known | ({"Transpose"} if network(name).size >= 64 else set()))
+            self.assertEqual({tensor.data_type for tensor in model.graph.initializer}, {onnx.TensorProto.FLOAT})
+            for node in model.graph.node:
+                told = {attribute.name for attribute in node.attribute}
+                self.assertEqual(told, {"Conv": {"dilations", "group", "kernel_shape", "pads", "strides"}, "Gemm": {"transB"},
+                                        "MaxPool": {"kernel_shape", "pads", "strides"}, "Relu": set(),
+                                        "Transpose": {"perm"}}.get(node.op_type, {"axis"}))
 
     def test_keras(self):
         """Keras' rule: layers in the order of layer_names, of those the ones with weights, their weights by weight_names."""
-        cache, head = self.fit(*LBFGS, limit=100)
-        path = self.export("keras", head)
+        some = network("17 classes")
+        path = some.export("keras")
         with h5py.File(path) as f:
             self.assertEqual((f.attrs["backend"], f.attrs["keras_version"].split(".")[0]), ("tensorflow", "2"))
             for name in ("backend", "keras_version"):  # Keras before 2.4 decodes them, and h5py 2 gives bytes for ASCII alone
@@ -158,22 +232,22 @@ class Exports(helpers.Case):
         self.assertEqual(layers, wanted + ["flatten", "dense"])
         found = [weight for layer in weights for weight in layer]
         self.assertEqual(len(found), 28)
-        for tensor, source in zip(found, self.tensors):
+        for tensor, source in zip(found, some.tensors):
             self.assertEqual(tensor.tobytes(), np.ascontiguousarray(source, "<f4").tobytes())
-        some = 50 // SLOW
-        features = helpers.torch_features(found[:26], helpers.resize_all(self.data[2][:some], 56), "rescale")
+        features = helpers.torch_features(found[:26], helpers.resize_all(some.images, some.size), some.mode)
         logits = features @ found[26].astype(np.float64) + found[27]
         probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        difference = np.abs(probabilities - self.predicted(head, cache)[:some]).max()
-        worst["keras"] = difference
-        self.assertTrue(difference <= 1e-4, f"{difference:.3g}")
+        difference = np.abs(probabilities - some.expected()[0]).max()
+        worst["float64", "keras"] = difference, helpers.worst_relative(some.expected()[1], features)
+        self.assertTrue(difference <= PROBABILITIES[some.engine], f"{difference:.3g}")
 
     def test_keras_goes_back_into_extract(self):
         """The backbone of the file is the one that it came from."""
-        cache, head = self.fit("--epochs=1", limit=5)
+        cache, head = self.small()
         again = self.folder / "again.h5"
-        self.succeed("-q", f"--output={again}", f"--weights={self.export('keras', head)}", "--engine=gemm", "--limit=5", self.dataset)
+        self.succeed("-q", f"--output={again}", f"--weights={self.export('keras', head)}", "--engine=gemm", "--size=32",
+                     network("adam").dataset)
         with h5py.File(cache) as f, h5py.File(again) as g:
             self.assertEqual(f.attrs["weights_sha256"], g.attrs["weights_sha256"])
         self.assert_same_bits(self.features(again), self.features(cache))
@@ -188,13 +262,13 @@ class Exports(helpers.Case):
         self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def digest(self):
-        return helpers.tensors_sha256(self.tensors)
+        return helpers.tensors_sha256(helpers.weights_file()[1])
 
     def test_what_is_read_is_not_replaced(self):
         """By whatever name it is called."""
-        cache, head = self.fit("--epochs=1", limit=5)
+        cache, head = self.small()
         weights, link = self.folder / "weights.h5", self.folder / "link.h5"
-        shutil.copy(self.weights, weights)
+        shutil.copy(helpers.weights_file()[0], weights)
         os.symlink(weights, link)
         for path in (head, weights, link):
             for name in ("onnx", "keras"):
@@ -204,7 +278,8 @@ class Exports(helpers.Case):
     def test_random_backbone(self):
         """The head tells it, so that --weights is not needed; heads of before do not."""
         cache, head, out = self.folder / "features.h5", self.folder / "head.h5", self.folder / "network.onnx"
-        self.succeed("-q", f"--output={cache}", "--weights=random:7", "--engine=gemm", "--limit=5", self.dataset)
+        self.succeed("-q", f"--output={cache}", "--weights=random:7", "--engine=gemm", "--size=32", "--limit=5",
+                     network("adam").dataset)
         self.assertEqual(train("-q", "--epochs=1", f"--output={head}", cache).returncode, 0)
         done = train("--export=onnx", f"--head={head}", "-o", out)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -219,8 +294,8 @@ class Exports(helpers.Case):
         self.assertGreater(len(whole), len(out.read_bytes()))  # by what it says about the source
 
     def test_refusals(self):
-        cache, head = self.fit("--epochs=1", limit=5)
-        head_is, weights_are = f"--head={head}", f"--weights={self.weights}"
+        cache, head = self.small()
+        head_is, weights_are = f"--head={head}", f"--weights={helpers.weights_file()[0]}"
         cut, full = self.folder / "cut.h5", head.read_bytes()
         cut.write_bytes(full[:len(full) // 2])
         poisoned = self.folder / "nan.h5"
@@ -252,10 +327,11 @@ class Exports(helpers.Case):
         self.refused(2, ["--weights is of no use"], weights_are, cache)
 
     def test_full_disk(self):
-        cache, head = self.fit("--epochs=1", limit=5)
+        cache, head = self.small()
         for name in ("onnx", "keras"):
             with self.subTest(name=name):
-                line = f"ulimit -f 2000; trap '' XFSZ; exec {TRAIN} --export={name} --head={head} --weights={self.weights} -o {self.folder}/x{NAMES[name]}"
+                line = (f"ulimit -f 2000; trap '' XFSZ; exec {TRAIN} --export={name} --head={head} "
+                        f"--weights={helpers.weights_file()[0]} -o {self.folder}/x{NAMES[name]}")
                 done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
@@ -263,8 +339,8 @@ class Exports(helpers.Case):
 
     @classmethod
     def tearDownClass(cls):
-        for name, difference in worst.items():
-            print(f"worst difference of probabilities, {name}: {difference:.2e}", flush=True)
+        for (reader, name), (difference, error) in worst.items():
+            print(f"{reader}, {name}: probabilities differ by {difference:.2e}, features by {error:.2e}", flush=True)
 
 
 helpers.main(__name__)

@@ -1,4 +1,5 @@
-/* export_onnx: the whole network as an ONNX model. */
+/* export_onnx: the whole network as an ONNX model, of few kinds of nodes in the forms that most readers take:
+ * OpenCV's dnn and several made for phones know Gemm with transB=1 alone. */
 #include "common/base/mem.h"
 #include "common/base/output.h"
 #include "common/base/text.h"
@@ -19,7 +20,6 @@ enum {
     OPSET = 13,
     IR_VERSION = 7,
     FLOAT = 1,
-    INT64 = 7,
     NODES_MAX = 48,
     TENSORS_MAX = 40,
     ATTRIBUTES_MAX = 96,
@@ -37,8 +37,9 @@ struct builder {
     int64_t dims[TENSORS_MAX][4];
     char tensor_names[TENSORS_MAX][NAME];
     size_t node_count, attribute_count, tensor_count;
+    float image_kernel[3][3], image_bias[3];
     float *kernels; /* all convolutions', [K][C][3][3] each */
-    float *dense;   /* the head's, [dim][classes], then [classes] */
+    float *dense;   /* the head's, [classes][dim], then bias[classes] */
     char *value;    /* the name of the value that the last node computed */
     Onnx__Property properties[PROPERTIES_MAX], *property_list[PROPERTIES_MAX];
     char *property_texts[PROPERTIES_MAX]; /* their values, from malloc() */
@@ -87,9 +88,9 @@ static void add_attribute(struct builder *builder, const char *name, size_t coun
 }
 
 /* Adds constant data[dims[0]]...; returns its name. */
-static char *add_tensor(struct builder *builder, const char *name, int type, size_t rank,
-                        const int64_t dims[], const void *data) {
-    size_t at = builder->tensor_count++, nbytes = type == FLOAT ? sizeof(float) : sizeof(int64_t);
+static char *add_tensor(struct builder *builder, const char *name, size_t rank, const int64_t dims[],
+                        const float *data) {
+    size_t at = builder->tensor_count++, nbytes = sizeof *data;
     assert(at < TENSORS_MAX);
     Onnx__Tensor *tensor = builder->tensor_list[at] = &builder->tensors[at];
     onnx__tensor__init(tensor);
@@ -100,35 +101,42 @@ static char *add_tensor(struct builder *builder, const char *name, int type, siz
     }
     tensor->n_dims = rank;
     tensor->dims = builder->dims[at];
-    tensor->data_type = type;
+    tensor->data_type = FLOAT;
     tensor->name = builder->tensor_names[at];
     tensor->raw_data = (ProtobufCBinaryData){nbytes, (uint8_t *)(uintptr_t)data};
     return tensor->name;
 }
 
-/* RGB 0..255 to what the first convolution takes: the same affine maps as preprocess.h, per channel. The
- * channels of caffe are BGR. */
-static void add_preprocessing(struct builder *builder, enum preprocess_mode mode, float scale[3],
-                              float offset[3]) {
-    static const int64_t order[3] = {2, 1, 0}, three = 3, per_channel[4] = {1, 3, 1, 1}, axis = 1;
+/* A convolution with `size` x `size` taps that keeps the size of the maps. Defaults are written out: some
+ * readers do not know them. */
+static void add_conv(struct builder *builder, const char *name, size_t size, size_t channels, size_t kernels,
+                     const float *kernel, const float *bias) {
+    static const int64_t one = 1, zeros[4] = {0}, ones[4] = {1, 1, 1, 1}, threes[2] = {3, 3};
+    const int64_t taps = (int64_t)size, dims[4] = {(int64_t)kernels, (int64_t)channels, taps, taps};
+    char tensor_name[NAME];
+    assert(size == 1 || size == 3);
+    snprintf(tensor_name, sizeof tensor_name, "%s_kernel", name);
+    char *kernel_name = add_tensor(builder, tensor_name, 4, dims, kernel);
+    snprintf(tensor_name, sizeof tensor_name, "%s_bias", name);
+    add_node(builder, "Conv", name, kernel_name, add_tensor(builder, tensor_name, 1, dims, bias));
+    add_attribute(builder, "dilations", 2, ones);
+    add_attribute(builder, "group", 0, &one);
+    add_attribute(builder, "kernel_shape", 2, size == 1 ? ones : threes);
+    add_attribute(builder, "pads", 4, size == 1 ? zeros : ones);
+    add_attribute(builder, "strides", 2, ones);
+}
+
+/* RGB 0..255 to what the backbone takes: the affine maps of preprocess.h, and for caffe BGR, as a convolution
+ * of single pixels. Nodes of their own for order, scale and offset are not read everywhere: OpenCV's dnn 4.6
+ * has no Gather, and of [1][3][1][1] offsets adds the i-th to the i-th picture. The maps cannot move into the
+ * backbone's first kernel: around the picture that one sees 0, and not what 0 is mapped to. */
+static void add_preprocessing(struct builder *builder, enum preprocess_mode mode) {
     struct preprocess_affine affine = preprocess_affine(mode);
-    bool scales = false, offsets = false;
-    for (int c = 0; c < 3; c++) {
-        scale[c] = (float)affine.scale[c];
-        offset[c] = (float)affine.offset[c];
-        scales |= affine.scale[c] != 1;
-        offsets |= affine.offset[c] != 0;
+    for (size_t c = 0; c < 3; c++) {
+        builder->image_kernel[c][mode == PREPROCESS_CAFFE ? 2 - c : c] = (float)affine.scale[c];
+        builder->image_bias[c] = (float)affine.offset[c];
     }
-    if (mode == PREPROCESS_CAFFE) {
-        add_node(builder, "Gather", "image_bgr", add_tensor(builder, "bgr", INT64, 1, &three, order), NULL);
-        add_attribute(builder, "axis", 0, &axis);
-    }
-    if (scales)
-        add_node(builder, "Mul", "image_scaled",
-                 add_tensor(builder, "preprocess_scale", FLOAT, 4, per_channel, scale), NULL);
-    if (offsets)
-        add_node(builder, "Add", "image_preprocessed",
-                 add_tensor(builder, "preprocess_offset", FLOAT, 4, per_channel, offset), NULL);
+    add_conv(builder, "preprocess", 1, 3, 3, builder->image_kernel[0], builder->image_bias);
 }
 
 /* Keras' [3][3][C][K] to ONNX's [K][C][3][3]. */
@@ -139,28 +147,26 @@ static void transpose_kernel(size_t channels, size_t kernels, const float *from,
                 to[(k * channels + c) * 9 + position] = from[(position * channels + c) * kernels + k];
 }
 
+static void add_pool(struct builder *builder, const char *name) {
+    static const int64_t zeros[4] = {0}, two[2] = {2, 2};
+    add_node(builder, "MaxPool", name, NULL, NULL);
+    add_attribute(builder, "kernel_shape", 2, two);
+    add_attribute(builder, "pads", 4, zeros);
+    add_attribute(builder, "strides", 2, two);
+}
+
 static void add_backbone(struct builder *builder, const struct backbone_tensors *tensors) {
-    static const int64_t three[2] = {3, 3}, two[2] = {2, 2}, pads[4] = {1, 1, 1, 1};
     float *kernel = builder->kernels;
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         const struct backbone_layer *layer = &backbone_layers[l];
-        const int64_t dims[4] = {(int64_t)layer->kernels, (int64_t)layer->channels, 3, 3};
         char name[NAME];
         transpose_kernel(layer->channels, layer->kernels, tensors->kernel[l], kernel);
-        snprintf(name, sizeof name, "%s_kernel", layer->name);
-        char *kernel_name = add_tensor(builder, name, FLOAT, 4, dims, kernel);
-        snprintf(name, sizeof name, "%s_bias", layer->name);
-        char *bias_name = add_tensor(builder, name, FLOAT, 1, dims, tensors->bias[l]);
-        add_node(builder, "Conv", layer->name, kernel_name, bias_name);
-        add_attribute(builder, "kernel_shape", 2, three);
-        add_attribute(builder, "pads", 4, pads);
+        add_conv(builder, layer->name, 3, layer->channels, layer->kernels, kernel, tensors->bias[l]);
         snprintf(name, sizeof name, "%s_relu", layer->name);
         add_node(builder, "Relu", name, NULL, NULL);
         if (layer->pool) {
             snprintf(name, sizeof name, "%.6s_pool", layer->name); /* block1_conv2 -> block1_pool */
-            add_node(builder, "MaxPool", name, NULL, NULL);
-            add_attribute(builder, "kernel_shape", 2, two);
-            add_attribute(builder, "strides", 2, two);
+            add_pool(builder, name);
         }
         kernel += 9 * layer->channels * layer->kernels;
     }
@@ -168,19 +174,19 @@ static void add_backbone(struct builder *builder, const struct backbone_tensors 
 
 /* Flatten takes the pixels of the last map one after another, channels innermost, as Keras does. */
 static void add_head(struct builder *builder, const struct head *head, bool one_pixel) {
-    static const int64_t pixels_first[4] = {0, 2, 3, 1}, axis = 1;
-    const int64_t dims[2] = {(int64_t)head->dim, (int64_t)head->classes};
-    float *bias = builder->dense + head->dim * head->classes;
-    head_get(head, builder->dense, bias);
+    static const int64_t pixels_first[4] = {0, 2, 3, 1}, axis = 1, transposed = 1;
+    const int64_t dims[2] = {(int64_t)head->classes, (int64_t)head->dim};
+    float *bias = builder->dense + head->classes * head->dim;
+    head_get_transposed(head, builder->dense, bias);
     if (!one_pixel) {
         add_node(builder, "Transpose", "channels_last", NULL, NULL);
         add_attribute(builder, "perm", 4, pixels_first);
     }
     add_node(builder, "Flatten", "features", NULL, NULL);
     add_attribute(builder, "axis", 0, &axis);
-    char *kernel_name = add_tensor(builder, "dense_kernel", FLOAT, 2, dims, builder->dense);
-    add_node(builder, "Gemm", "logits", kernel_name,
-             add_tensor(builder, "dense_bias", FLOAT, 1, dims + 1, bias));
+    char *kernel_name = add_tensor(builder, "dense_kernel", 2, dims, builder->dense);
+    add_node(builder, "Gemm", "logits", kernel_name, add_tensor(builder, "dense_bias", 1, dims, bias));
+    add_attribute(builder, "transB", 0, &transposed);
     add_node(builder, "Softmax", "probabilities", NULL, NULL);
     add_attribute(builder, "axis", 0, &axis);
 }
@@ -304,7 +310,6 @@ enum status export_onnx_write(const char *path, const struct export_model *model
     struct output output = {0};
     struct value image, probabilities, features;
     Onnx__Graph graph = ONNX__GRAPH__INIT;
-    float scale[3], offset[3];
     struct builder *builder = mem_alloc(1, sizeof *builder);
     if (builder == NULL)
         return status_set_no_memory(sizeof *builder, path);
@@ -317,7 +322,7 @@ enum status export_onnx_write(const char *path, const struct export_model *model
         status = add_properties(builder, model->source);
     if (status != STATUS_OK)
         goto out;
-    add_preprocessing(builder, model->mode, scale, offset);
+    add_preprocessing(builder, model->mode);
     add_backbone(builder, &model->weights->tensors);
     add_head(builder, head, head->dim == BACKBONE_FEATURE_CHANNELS);
     Onnx__ValueInfo *inputs[1] = {

@@ -68,6 +68,13 @@ void head_get(const struct head *head, float *kernel, float *bias) {
     memcpy(bias, head->bias, head->classes * sizeof(float));
 }
 
+void head_get_transposed(const struct head *head, float *kernel, float *bias) {
+    for (size_t c = 0; c < head->classes; c++)
+        for (size_t d = 0; d < head->dim; d++)
+            kernel[c * head->dim + d] = head->kernel[kernel_index(head, d, c)];
+    memcpy(bias, head->bias, head->classes * sizeof(float));
+}
+
 void head_set(struct head *head, const float *kernel, const float *bias) {
     for (size_t d = 0; d < head->dim; d++)
         for (size_t c = 0; c < head->classes; c++)

@@ -46,6 +46,8 @@ void head_initialize(struct head *head, uint64_t seed);
 
 /* The weights in Keras' shapes: kernel[dim][classes], bias[classes]. */
 void head_get(const struct head *head, float *kernel, float *bias);
+/* Like head_get(), but kernel[classes][dim], as torch.nn.Linear has it. */
+void head_get_transposed(const struct head *head, float *kernel, float *bias);
 void head_set(struct head *head, const float *kernel, const float *bias);
 
 /* First feature of a piece (and the end of the one before). */

@@ -174,6 +174,45 @@ static void check_kernels(const Onnx__Model *model) {
     }
 }
 
+/* Channel c of what the backbone takes is made of one channel of the picture, RGB: 2 - c for caffe's BGR. */
+static void check_preprocessing(const Onnx__Model *model, enum preprocess_mode mode) {
+    const Onnx__Tensor *kernel = tensor(model, "preprocess_kernel"), *bias = tensor(model, "preprocess_bias");
+    struct preprocess_affine affine = preprocess_affine(mode);
+    float scales[3][3], offsets[3];
+    assert_int_equal(kernel->raw_data.len, sizeof scales);
+    assert_int_equal(bias->raw_data.len, sizeof offsets);
+    memcpy(scales, kernel->raw_data.data, sizeof scales);
+    memcpy(offsets, bias->raw_data.data, sizeof offsets);
+    for (int c = 0; c < 3; c++) {
+        int from = mode == PREPROCESS_CAFFE ? 2 - c : c;
+        for (int i = 0; i < 3; i++)
+            assert_true(scales[c][i] == (i == from ? (float)affine.scale[c] : 0));
+        assert_true(offsets[c] == (float)affine.offset[c]);
+    }
+}
+
+/* Of [classes][dim], which Gemm turns round. */
+static void check_dense(const Onnx__Model *model, const struct head *head) {
+    const Onnx__Tensor *dense = tensor(model, "dense_kernel");
+    float *kernel = malloc(DIM * CLASSES * sizeof *kernel), bias[CLASSES];
+    head_get(head, kernel, bias);
+    assert_true(dense->n_dims == 2 && dense->dims[0] == CLASSES && dense->dims[1] == DIM);
+    assert_int_equal(dense->raw_data.len, DIM * CLASSES * sizeof *kernel);
+    for (size_t i = 0; i < (size_t)DIM * CLASSES; i++)
+        assert_memory_equal(dense->raw_data.data + i * sizeof *kernel, &kernel[i % DIM * CLASSES + i / DIM],
+                            sizeof *kernel);
+    free(kernel);
+    assert_memory_equal(tensor(model, "dense_bias")->raw_data.data, bias, sizeof bias);
+    for (size_t n = 0; n < model->graph->n_node; n++) {
+        const Onnx__Node *node = model->graph->node[n];
+        if (strcmp(node->op_type, "Gemm") == 0) {
+            assert_int_equal(node->n_attribute, 1);
+            assert_string_equal(node->attribute[0]->name, "transB");
+            assert_int_equal(node->attribute[0]->i, 1);
+        }
+    }
+}
+
 static void test_onnx_unpacked(void **state) {
     (void)state;
     const char *path = unit_path("model.onnx");
@@ -194,13 +233,9 @@ static void test_onnx_unpacked(void **state) {
         assert_string_equal(property(model, "class_names"), "[\"0\",\"1\",\"2\"]");
         const char *source = property(model, "weights_source"); /* strings of protobuf are UTF-8 */
         assert_string_equal(source, mode == PREPROCESS_TORCH ? "na\xef\xbf\xbdve.h5" : "na\xc3\xafve.h5");
+        check_preprocessing(model, (enum preprocess_mode)mode);
         check_kernels(model);
-        const Onnx__Tensor *dense = tensor(model, "dense_kernel");
-        float *kernel = malloc(DIM * CLASSES * sizeof *kernel), bias[CLASSES];
-        head_get(&parts.head, kernel, bias);
-        assert_int_equal(dense->raw_data.len, DIM * CLASSES * sizeof *kernel);
-        assert_memory_equal(dense->raw_data.data, kernel, dense->raw_data.len);
-        free(kernel);
+        check_dense(model, &parts.head);
         onnx__model__free_unpacked(model, NULL);
         unload(&parts);
     }
