@@ -84,6 +84,10 @@ enum status cache_read(struct cache *cache, enum cache_split split, uint64_t fir
 
 struct cache_writer; /* one thread at a time */
 
+/* The name of the cache `path` while it grows, from malloc(): that of the file it leads to, with ".partial". NULL
+ * when links go round in a circle, and without memory. */
+char *cache_partial_path(const char *path);
+
 /* Makes the cache `path`, or finds what was made of it, wanted being `want` (dim, classes, rows, block_rows
  * and all attributes; `complete` and progress are ignored): a complete cache that matches is there
  * *writer_ret = NULL: there is nothing to do a partial file that matches is there            goes on behind

@@ -1,6 +1,6 @@
 /* cache_writer: the writing side of the cache, and its safety.
  *
- * Files: PATH.partial is the cache under way and carries the lock (an OFD lock, so it is bound to this open
+ * Files, PATH being what the cache's name leads to through links: PATH.partial is the cache under way and carries the lock (an OFD lock, so it is bound to this open
  * file and gone when the process is). PATH.partial.new is the empty structure while it is made; it replaces
  * PATH.partial only when its metadata and space are on the disk, so a PATH.partial that is not empty always
  * opens. Each step is safe against a kill before and after it:
@@ -298,32 +298,44 @@ static enum status open_locked(struct cache_writer *writer, const struct cache_i
     if (!fresh)
         return status;
     status = create_partial(writer, want);
+    return status == STATUS_OK ? cache_file_open(&writer->file, writer->partial, true) : status;
+}
+
+char *cache_partial_path(const char *path) {
+    char *target = NULL, *partial = NULL;
+    if (output_target(&target, path) == STATUS_OK && asprintf(&partial, "%s.partial", target) < 0)
+        partial = NULL;
+    free(target);
+    return partial;
+}
+
+/* Finds the names, and locks, unless there is nothing to do; *done_ret tells which. */
+static enum status lock_names(struct cache_writer *writer, const char *path, const struct cache_info *want,
+                              bool force, bool *done_ret) {
+    enum status status = output_target(&writer->path, path);
     if (status == STATUS_OK)
-        status = cache_file_open(&writer->file, writer->partial, true);
-    else if (partial.st_size == 0)
-        unlink(writer->partial);
-    return status;
+        status = check_final(writer->path, want, force, done_ret);
+    if (status != STATUS_OK || *done_ret)
+        return status;
+    writer->partial = cache_partial_path(writer->path);
+    if (writer->partial == NULL)
+        return status_set_no_memory(strlen(path), path);
+    return lock_partial(writer);
 }
 
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
                               const struct cache_info *want, bool force) {
-    bool done;
+    bool done = false;
     *writer_ret = NULL;
-    enum status status = check_final(path, want, force, &done);
-    if (status != STATUS_OK || done)
-        return status;
     struct cache_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL)
         return status_set_no_memory(sizeof *writer, path);
     cache_file_init(&writer->file);
     writer->lock = -1;
-    writer->path = strdup(path);
-    writer->partial = output_partial_path(path);
-    status = writer->path == NULL || writer->partial == NULL ? status_set_no_memory(strlen(path), path)
-                                                             : lock_partial(writer);
-    if (status == STATUS_OK)
+    enum status status = lock_names(writer, path, want, force, &done);
+    if (status == STATUS_OK && !done)
         status = open_locked(writer, want, force);
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK || done) {
         cache_writer_close(writer);
         return status;
     }
@@ -379,7 +391,9 @@ void cache_writer_close(struct cache_writer *writer) {
     for (int s = 0; s < CACHE_SPLITS; s++)
         empty = empty && writer->file.info.splits[s].progress == 0;
     cache_file_close(&writer->file);
-    if (empty)
+    struct stat held;
+    bool bare = writer->lock >= 0 && fstat(writer->lock, &held) == 0 && held.st_size == 0;
+    if (empty || bare)
         unlink(writer->partial);
     if (writer->lock >= 0)
         close(writer->lock);

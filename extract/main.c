@@ -164,9 +164,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (streams_of(arguments->run.cache) != STREAMS_NONE)
             cli_fail(state, "--output=%s: a cache is an HDF5 file and cannot go to standard output or error",
                      arguments->run.cache);
-        if (arguments->json != NULL && (strcmp(arguments->json, arguments->run.cache) == 0 ||
-                                        cli_same_file(arguments->json, arguments->run.cache) ||
-                                        cli_same_file(arguments->json, arguments->run.weights)))
+        if (cli_same_result(arguments->json, arguments->run.cache) ||
+            cli_same_file(arguments->json, arguments->run.weights))
             cli_fail(state, "--json=%s: is the cache or the weights", arguments->json);
         break;
     default:

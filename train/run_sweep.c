@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* All zero: nothing. */
 struct trial {
@@ -259,7 +258,7 @@ enum status run_sweep(struct session *session) {
     if (status == STATUS_OK)
         status = job_tell(&job);
     if (status == STATUS_OK && options->checkpoint != NULL)
-        unlink(options->checkpoint);
+        output_remove(options->checkpoint);
     destroy(&trial);
     job_close(&job);
     return status;
