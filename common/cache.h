@@ -96,7 +96,8 @@ char *cache_partial_path(const char *path);
  * attribute that differs another process is writing it                   STATUS_BUSY what is there is no
  * cache, or damaged           STATUS_FORMAT With `force` a complete file at `path` is ignored (finishing
  * replaces it) and a partial one that does not match or is damaged is discarded. STATUS_IO when the disk is
- * full or access is denied. */
+ * full or access is denied, or when the file system has no locks: then VGGCACHE_LOCKS=optional in the environment
+ * lets it go on without. */
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
                               const struct cache_info *want, bool force);
 

@@ -23,19 +23,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct cache_writer {
     struct cache_file file;
     char *path, *partial;
-    int lock; /* file descriptor that holds the lock on `partial` */
+    int lock;      /* file descriptor that holds the lock on `partial` */
+    bool unlocked; /* there are no locks, and none is asked for */
 };
 
-/* Locks the file behind `fd` for this process; false when another holds it. */
-static bool try_lock(int fd) {
+enum lock { LOCK_HELD, LOCK_BUSY, LOCK_NONE };
+
+/* Locks the file behind `fd` for this process. LOCK_BUSY when another holds it, LOCK_NONE with errno when there
+ * are no locks. What is no such lock for ever (an old kernel, some network file systems) may know flock()'s,
+ * which is bound to the open file as well; a passing trouble (ENOLCK) is no reason to change the kind. */
+static enum lock try_lock(int fd) {
     struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fcntl(fd, F_OFD_SETLK, &whole_file) == 0;
+    if (fcntl(fd, F_OFD_SETLK, &whole_file) == 0)
+        return LOCK_HELD;
+    if (errno == EAGAIN || errno == EACCES)
+        return LOCK_BUSY;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return LOCK_NONE;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return LOCK_HELD;
+    return errno == EWOULDBLOCK ? LOCK_BUSY : LOCK_NONE;
+}
+
+/* VGGCACHE_LOCKS: whether a cache may be written where there are no locks. */
+static enum status read_setting(bool *optional_ret) {
+    const char *value = getenv("VGGCACHE_LOCKS");
+    *optional_ret = value != NULL && strcmp(value, "optional") == 0;
+    if (value == NULL || value[0] == '\0' || *optional_ret || strcmp(value, "required") == 0)
+        return STATUS_OK;
+    return status_set(STATUS_USAGE, "VGGCACHE_LOCKS=%s: must be required or optional", value);
+}
+
+/* What LOCK_BUSY and LOCK_NONE mean for a cache. STATUS_OK: go on without. */
+static enum status judge_lock(const struct cache_writer *writer, enum lock lock) {
+    bool optional;
+    int reason = errno;
+    if (lock == LOCK_BUSY)
+        return status_set(
+            STATUS_BUSY, "%s: another extract is writing this cache; wait for it, or choose another --output",
+            writer->path);
+    enum status status = read_setting(&optional);
+    if (status != STATUS_OK)
+        return status;
+    if (optional) {
+        log_info("%s: not locked (%s); nothing keeps another extract from writing it too", writer->path,
+                 strerror(reason));
+        return STATUS_OK;
+    }
+    return status_set(
+        STATUS_IO,
+        "%s: cannot be locked, as the file system has no locks (%s); choose an --output on another "
+        "one, or set VGGCACHE_LOCKS=optional if no other extract writes this cache",
+        writer->path, strerror(reason));
 }
 
 /* Opens (creating it, empty) and locks the partial file. A file that was renamed between open and lock is
@@ -43,22 +89,24 @@ static bool try_lock(int fd) {
 static enum status lock_partial(struct cache_writer *writer) {
     for (;;) {
         struct stat opened, named;
-        int fd = open(writer->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open(writer->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        bool made = fd >= 0;
+        if (!made && errno == EEXIST)
+            fd = open(writer->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0)
             return status_set_errno("%s: cannot create the file; choose another --output", writer->partial);
-        if (!try_lock(fd)) {
-            bool busy = errno == EAGAIN || errno == EACCES;
-            enum status status = status_set_errno("%s: cannot lock the file", writer->partial);
+        enum lock lock = try_lock(fd);
+        enum status status = lock == LOCK_HELD ? STATUS_OK : judge_lock(writer, lock);
+        if (status != STATUS_OK) {
+            if (made && lock == LOCK_NONE)
+                unlink(writer->partial);
             close(fd);
-            return busy ? status_set(STATUS_BUSY,
-                                     "%s: another extract is writing this cache; wait for it, or choose "
-                                     "another --output",
-                                     writer->path)
-                        : status;
+            return status;
         }
         if (fstat(fd, &opened) == 0 && stat(writer->partial, &named) == 0 && opened.st_ino == named.st_ino &&
             opened.st_dev == named.st_dev) {
             writer->lock = fd;
+            writer->unlocked = lock == LOCK_NONE;
             return STATUS_OK;
         }
         close(fd);
@@ -219,7 +267,9 @@ static enum status create_partial(struct cache_writer *writer, const struct cach
         status = status_set_errno("%s: cannot open the file just made", fresh);
     if (status == STATUS_OK)
         status = reserve(fd, fresh);
-    if (status == STATUS_OK && (!try_lock(fd) || rename(fresh, writer->partial) != 0))
+    if (status == STATUS_OK && !writer->unlocked && try_lock(fd) != LOCK_HELD)
+        status = status_set_errno("%s: cannot lock the file", fresh);
+    if (status == STATUS_OK && rename(fresh, writer->partial) != 0)
         status = status_set_errno("%s: cannot rename it to %s", fresh, writer->partial);
     if (status == STATUS_OK) {
         close(writer->lock);
@@ -320,7 +370,10 @@ static enum status lock_names(struct cache_writer *writer, const char *path, con
     writer->partial = cache_partial_path(writer->path);
     if (writer->partial == NULL)
         return status_set_no_memory(strlen(path), path);
-    return lock_partial(writer);
+    status = lock_partial(writer);
+    if (status == STATUS_OK) /* who had the lock until now may have finished it */
+        status = check_final(writer->path, want, force, done_ret);
+    return status;
 }
 
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
