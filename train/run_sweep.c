@@ -209,6 +209,16 @@ static enum status refit(struct trial *trial) {
     return status;
 }
 
+/* l2=0,01 is a list of two. */
+static void warn_of_comma(const char *text) {
+    size_t length;
+    const char *odd = text != NULL ? sweep_odd_value(text, &length) : NULL;
+    if (odd != NULL)
+        log_info(
+            "--sweep: %.*s is taken as %g: a comma stands between values, the decimal mark is a point (as in 0.01)",
+            (int)length, odd, strtod(odd, NULL));
+}
+
 static enum status try_all(struct trial *trial) {
     struct job *job = trial->job;
     enum status status = create(trial);
@@ -235,6 +245,7 @@ enum status run_sweep(struct session *session) {
                           .count = options->sweep.count,
                           .folds = options->folds > 0 ? options->folds : 1};
     size_t fit_count = 0;
+    warn_of_comma(options->sweep_text);
     enum status status = job_prepare(&job, session, &fit_count);
     if (status == STATUS_OK && trial.folds > session->data[CACHE_TRAIN].count)
         status = status_set(STATUS_MISMATCH, "--folds=%zu: there are %zu training rows", trial.folds,
