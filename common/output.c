@@ -111,6 +111,10 @@ static size_t cut_name(const char *target, const char *name, size_t more) {
 static int create_temporary(const char *target, mode_t mode, char **partial_ret) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789", pattern[] = ".XXXXXX.partial";
     const char *slash = strrchr(target, '/'), *name = slash == NULL ? target : slash + 1;
+    if (*name == '\0') { /* what is made for it could have no name in the end */
+        errno = ENOENT;
+        return -1;
+    }
     int kept = (int)(name - target + (ptrdiff_t)cut_name(target, name, strlen(pattern)));
     for (int tries = 0; tries < TRIES; tries++) {
         struct timespec now;

@@ -59,6 +59,8 @@ static void test_cannot_create(void **state) {
     const char *path = unit_path("missing/c.txt");
     assert_fails(output_open(&output, path), STATUS_IO, path);
     assert_non_null(strstr(status_message(), "No such file"));
+    assert_fails(output_open(&output, ""), STATUS_IO, ": cannot create the file: No such file");
+    assert_fails(output_open(&output, unit_path("missing/")), STATUS_IO, "missing/: cannot create the file");
     assert_int_equal(mkdir(unit_path("folder"), 0777), 0);
     assert_fails(output_open(&output, unit_path("folder")), STATUS_IO, "folder");
     assert_int_equal(unit_remove_partials(), 0);
