@@ -9,8 +9,6 @@
 #include "common/network/preprocess.h"
 #include "common/network/weights.h"
 
-#include <string.h>
-
 #define DEFAULT_OUTPUT "features.h5"
 enum { THREADS_MAX = 1024 };
 
@@ -188,9 +186,7 @@ static void check(const struct argp_state *state, void *fields, const bool given
     if (streams_of(options->output) != STREAMS_NONE)
         cli_fail(state, "--output=%s: a cache is an HDF5 file and cannot go to standard output or error",
                  options->output);
-    if (options->json != NULL &&
-        (strcmp(options->json, options->output) == 0 || cli_same_file(options->json, options->output) ||
-         cli_same_file(options->json, options->weights)))
+    if (cli_same_result(options->json, options->output) || cli_same_file(options->json, options->weights))
         cli_fail(state, "--json=%s: is the cache or the weights", options->json);
 }
 

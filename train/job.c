@@ -15,8 +15,12 @@
 
 /* Whether the folder of a file that shall be made can be written to. */
 static enum status check_folder(const char *path, const char *what) {
-    char *folder = output_folder(path);
-    enum status status = STATUS_OK;
+    char *target = NULL;
+    enum status status = output_target(&target, path);
+    if (status != STATUS_OK)
+        return status;
+    char *folder = output_folder(target);
+    free(target);
     if (folder == NULL)
         status = status_set_no_memory(strlen(path), path);
     else if (access(folder, W_OK | X_OK) != 0)

@@ -366,15 +366,19 @@ static void check_files(struct argp_state *state, struct options *options) {
                  options->checkpoint);
     if (options->images != NULL && options->report == NULL)
         cli_fail(state, "--images needs a --report, which shows them");
-    const char *files[] = {options->history,    options->json,
-                           options->report,     options->logdir,
-                           options->checkpoint, options->mode == OPTIONS_FIT ? options->output : NULL};
+    bool one_output = options->mode == OPTIONS_FIT || options->mode == OPTIONS_PREDICT;
+    const char *files[] = {options->history, options->json,       options->report,
+                           options->logdir,  options->checkpoint, one_output ? options->output : NULL};
+    static const char *const names[] = {"history", "json", "report", "logdir", "checkpoint", "output"};
     const char *written[] = {options->history, options->json, options->report, options->checkpoint,
                              options->mode == OPTIONS_PREDICT ? options->output : NULL};
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
         if (cli_same_file(written[i], options->cache) || cli_same_file(written[i], options->head))
             cli_fail(state, "%s: is read, and must not be written", written[i]);
     enum { FILES = sizeof files / sizeof files[0] };
+    for (size_t i = 0; i < FILES; i++)
+        if (files[i] != NULL && files[i][0] == '\0')
+            cli_fail(state, "--%s=: the name of a file is missing", names[i]);
     for (size_t i = 0; i < FILES; i++)
         for (size_t j = 0; j < i; j++)
             if (cli_same_result(files[i], files[j]))

@@ -2,8 +2,6 @@
 #include "train/job.h"
 #include "train/jobs.h"
 
-#include <unistd.h>
-
 enum status run_fit(struct session *session) {
     struct job job = {0};
     size_t fit_count = 0;
@@ -19,7 +17,7 @@ enum status run_fit(struct session *session) {
     if (status == STATUS_OK)
         status = job_tell(&job);
     if (status == STATUS_OK && session->options->checkpoint != NULL)
-        unlink(session->options->checkpoint);
+        output_remove(session->options->checkpoint);
     job_close(&job);
     return status;
 }

@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* All zero: nothing. */
 struct trial {
@@ -210,6 +209,16 @@ static enum status refit(struct trial *trial) {
     return status;
 }
 
+/* l2=0,01 is a list of two. */
+static void warn_of_comma(const char *text) {
+    size_t length;
+    const char *odd = text != NULL ? sweep_odd_value(text, &length) : NULL;
+    if (odd != NULL)
+        log_info(
+            "--sweep: %.*s is taken as %g: a comma stands between values, the decimal mark is a point (as in 0.01)",
+            (int)length, odd, strtod(odd, NULL));
+}
+
 static enum status try_all(struct trial *trial) {
     struct job *job = trial->job;
     enum status status = create(trial);
@@ -236,6 +245,7 @@ enum status run_sweep(struct session *session) {
                           .count = options->sweep.count,
                           .folds = options->folds > 0 ? options->folds : 1};
     size_t fit_count = 0;
+    warn_of_comma(options->sweep_text);
     enum status status = job_prepare(&job, session, &fit_count);
     if (status == STATUS_OK && trial.folds > session->data[CACHE_TRAIN].count)
         status = status_set(STATUS_MISMATCH, "--folds=%zu: there are %zu training rows", trial.folds,
@@ -259,7 +269,7 @@ enum status run_sweep(struct session *session) {
     if (status == STATUS_OK)
         status = job_tell(&job);
     if (status == STATUS_OK && options->checkpoint != NULL)
-        unlink(options->checkpoint);
+        output_remove(options->checkpoint);
     destroy(&trial);
     job_close(&job);
     return status;

@@ -22,7 +22,7 @@ enum status session_open(struct session *session, const struct options *options)
     *session = (struct session){.options = options, .report = taken ? stderr : stdout};
     if (path == NULL)
         return head_kernels_select(&session->kernels);
-    char *partial = output_partial_path(path);
+    char *partial = cache_partial_path(path);
     if (partial != NULL && access(path, F_OK) != 0 && access(partial, F_OK) == 0) {
         enum status status = status_set(STATUS_FORMAT,
                                         "%s: not finished, there is only %s; finish it with the same extract "

@@ -130,6 +130,15 @@ static bool find_folder(const char *path, struct stat *found) {
     return there;
 }
 
+/* Two names of which nothing is there. */
+static bool same_new_file(const char *a, const char *b) {
+    struct stat first, second;
+    const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
+    return strcmp(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b) == 0 &&
+           find_folder(a, &first) && find_folder(b, &second) && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 bool cli_same_result(const char *a, const char *b) {
     struct stat first, second;
     if (a == NULL || b == NULL)
@@ -141,8 +150,10 @@ bool cli_same_result(const char *a, const char *b) {
         return false;
     if (there)
         return S_ISREG(first.st_mode) && cli_same_file(a, b);
-    const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
-    return strcmp(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b) == 0 &&
-           find_folder(a, &first) && find_folder(b, &second) && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
+    char *a_target = NULL, *b_target = NULL;
+    bool same = output_target(&a_target, a) == STATUS_OK && output_target(&b_target, b) == STATUS_OK &&
+                same_new_file(a_target, b_target);
+    free(a_target);
+    free(b_target);
+    return same;
 }

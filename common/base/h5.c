@@ -33,6 +33,7 @@ static struct {
 
 static void on_crash(int signal) {
     (void)signal;
+    output_remove_temporaries();
     if (write(STDERR_FILENO, guard.message, strlen(guard.message)) < 0)
         _exit(1);
     _exit(1);
@@ -323,16 +324,13 @@ enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t
     return status;
 }
 
-enum status h5_finish(enum status status, hid_t *file, char *partial, const char *path) {
+enum status h5_finish(enum status status, hid_t *file, struct output *output) {
     if (status == STATUS_OK)
         status = h5_close_written(file);
     if (status == STATUS_OK)
-        status = output_publish(partial, path);
-    if (status != STATUS_OK) {
-        h5_close(file);
-        unlink(partial); /* it may be there even when its creation failed: on a full disk */
-    }
-    free(partial);
+        return output_commit(output);
+    h5_close(file);
+    output_abort(output);
     return status;
 }
 

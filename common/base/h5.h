@@ -48,10 +48,11 @@ enum status h5_create_dataset(hid_t *dataset_ret, hid_t parent, const char *name
 enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t type, int rank,
                              const hsize_t dims[], const void *values);
 
-/* The end of a file that was written under the name `partial` (output.h), which is freed: when `status` is
- * STATUS_OK it is closed and published as `path`, and else, or when that fails, removed. Returns the first
- * status that is not STATUS_OK. */
-enum status h5_finish(enum status status, hid_t *file, char *partial, const char *path);
+/* The end of a file that was written as output->partial (output_reserve()): when `status` is STATUS_OK it is
+ * closed and gets its name, and else, or when that fails, it is removed. Returns the first status that is not
+ * STATUS_OK. */
+struct output;
+enum status h5_finish(enum status status, hid_t *file, struct output *output);
 
 /* Opens `name` below `parent` (a group, or a dataset). STATUS_FORMAT when it is not there. */
 enum status h5_open_group(hid_t *group_ret, hid_t parent, const char *name);

@@ -1,7 +1,9 @@
 /* cache: the reading side of the feature cache. */
 #include "common/cache/cache.h"
+#include "common/base/output.h"
 #include "common/cache/cache_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct cache {
@@ -35,4 +37,12 @@ enum status cache_read(struct cache *cache, enum cache_split split, uint64_t fir
                        float *features, uint16_t *labels) {
     uint64_t good;
     return cache_file_read(&cache->file, split, first, count, features, labels, &good);
+}
+
+char *cache_partial_path(const char *path) {
+    char *target = NULL, *partial = NULL;
+    if (output_target(&target, path) == STATUS_OK && asprintf(&partial, "%s.partial", target) < 0)
+        partial = NULL;
+    free(target);
+    return partial;
 }

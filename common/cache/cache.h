@@ -20,4 +20,8 @@ const struct cache_info *cache_info(const struct cache *cache); /* lives as long
 enum status cache_read(struct cache *cache, enum cache_split split, uint64_t first, uint64_t count,
                        float *features, uint16_t *labels);
 
+/* The name of the cache `path` while it grows, from malloc(): that of the file it leads to, with ".partial". NULL when
+ * links go round in a circle, and without memory. */
+char *cache_partial_path(const char *path);
+
 #endif

@@ -115,8 +115,8 @@ static enum status open_split(struct cache_file *cache, int s, uint64_t file_siz
     if (s == 0)
         cache->info.dim = features[1];
     uint64_t rows = split->rows, block = split->block_rows;
-    bool fits = (rows > 0 || s == CACHE_TEST) && features[1] == cache->info.dim && cache->info.dim > 0 && labels[0] == rows &&
-                block > 0 && block <= CACHE_BLOCK_ROWS_MAX &&
+    bool fits = (rows > 0 || s == CACHE_TEST) && features[1] == cache->info.dim && cache->info.dim > 0 &&
+                labels[0] == rows && block > 0 && block <= CACHE_BLOCK_ROWS_MAX &&
                 checksums[0] == rows / block + (rows % block != 0) && progress[0] == 1 &&
                 split->progress <= rows && (split->progress == rows || split->progress % block == 0) &&
                 (!cache->info.complete || split->progress == rows);

@@ -1,7 +1,7 @@
 /* cache_writer: the writing side of the cache, and its safety.
  *
- * Files: PATH.partial is the cache under way and carries the lock (an OFD lock, so it is bound to this open
- * file and gone when the process is). PATH.partial.new is the empty structure while it is made; it replaces
+ * Files, PATH being what the cache's name leads to through links: PATH.partial is the cache under way and carries the
+ * lock (an OFD lock, so it is bound to this open file and gone when the process is). PATH.partial.new is the empty structure while it is made; it replaces
  * PATH.partial only when its metadata and space are on the disk, so a PATH.partial that is not empty always
  * opens. Each step is safe against a kill before and after it:
  *
@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/output.h"
+#include "common/cache/cache.h"
 #include "common/cache/cache_file.h"
 
 #include <assert.h>
@@ -25,19 +26,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct cache_writer {
     struct cache_file file;
     char *path, *partial;
-    int lock; /* file descriptor that holds the lock on `partial` */
+    int lock;      /* file descriptor that holds the lock on `partial` */
+    bool unlocked; /* there are no locks, and none is asked for */
 };
 
-/* Locks the file behind `fd` for this process; false when another holds it. */
-static bool try_lock(int fd) {
+enum lock { LOCK_HELD, LOCK_BUSY, LOCK_NONE };
+
+/* Locks the file behind `fd` for this process. LOCK_BUSY when another holds it, LOCK_NONE with errno when there
+ * are no locks. What is no such lock for ever (an old kernel, some network file systems) may know flock()'s,
+ * which is bound to the open file as well; a passing trouble (ENOLCK) is no reason to change the kind. */
+static enum lock try_lock(int fd) {
     struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fcntl(fd, F_OFD_SETLK, &whole_file) == 0;
+    if (fcntl(fd, F_OFD_SETLK, &whole_file) == 0)
+        return LOCK_HELD;
+    if (errno == EAGAIN || errno == EACCES)
+        return LOCK_BUSY;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return LOCK_NONE;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return LOCK_HELD;
+    return errno == EWOULDBLOCK ? LOCK_BUSY : LOCK_NONE;
+}
+
+/* VGGCACHE_LOCKS: whether a cache may be written where there are no locks. */
+static enum status read_setting(bool *optional_ret) {
+    const char *value = getenv("VGGCACHE_LOCKS");
+    *optional_ret = value != NULL && strcmp(value, "optional") == 0;
+    if (value == NULL || value[0] == '\0' || *optional_ret || strcmp(value, "required") == 0)
+        return STATUS_OK;
+    return status_set(STATUS_USAGE, "VGGCACHE_LOCKS=%s: must be required or optional", value);
+}
+
+/* What LOCK_BUSY and LOCK_NONE mean for a cache. STATUS_OK: go on without. */
+static enum status judge_lock(const struct cache_writer *writer, enum lock lock) {
+    bool optional;
+    int reason = errno;
+    if (lock == LOCK_BUSY)
+        return status_set(
+            STATUS_BUSY, "%s: another extract is writing this cache; wait for it, or choose another --output",
+            writer->path);
+    enum status status = read_setting(&optional);
+    if (status != STATUS_OK)
+        return status;
+    if (optional) {
+        log_info("%s: not locked (%s); nothing keeps another extract from writing it too", writer->path,
+                 strerror(reason));
+        return STATUS_OK;
+    }
+    return status_set(
+        STATUS_IO,
+        "%s: cannot be locked, as the file system has no locks (%s); choose an --output on another "
+        "one, or set VGGCACHE_LOCKS=optional if no other extract writes this cache",
+        writer->path, strerror(reason));
 }
 
 /* Opens (creating it, empty) and locks the partial file. A file that was renamed between open and lock is
@@ -45,22 +92,24 @@ static bool try_lock(int fd) {
 static enum status lock_partial(struct cache_writer *writer) {
     for (;;) {
         struct stat opened, named;
-        int fd = open(writer->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open(writer->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        bool made = fd >= 0;
+        if (!made && errno == EEXIST)
+            fd = open(writer->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0)
             return status_set_errno("%s: cannot create the file; choose another --output", writer->partial);
-        if (!try_lock(fd)) {
-            bool busy = errno == EAGAIN || errno == EACCES;
-            enum status status = status_set_errno("%s: cannot lock the file", writer->partial);
+        enum lock lock = try_lock(fd);
+        enum status status = lock == LOCK_HELD ? STATUS_OK : judge_lock(writer, lock);
+        if (status != STATUS_OK) {
+            if (made && lock == LOCK_NONE)
+                unlink(writer->partial);
             close(fd);
-            return busy ? status_set(STATUS_BUSY,
-                                     "%s: another extract is writing this cache; wait for it, or choose "
-                                     "another --output",
-                                     writer->path)
-                        : status;
+            return status;
         }
         if (fstat(fd, &opened) == 0 && stat(writer->partial, &named) == 0 && opened.st_ino == named.st_ino &&
             opened.st_dev == named.st_dev) {
             writer->lock = fd;
+            writer->unlocked = lock == LOCK_NONE;
             return STATUS_OK;
         }
         close(fd);
@@ -222,7 +271,9 @@ static enum status create_partial(struct cache_writer *writer, const struct cach
         status = status_set_errno("%s: cannot open the file just made", fresh);
     if (status == STATUS_OK)
         status = reserve(fd, fresh);
-    if (status == STATUS_OK && (!try_lock(fd) || rename(fresh, writer->partial) != 0))
+    if (status == STATUS_OK && !writer->unlocked && try_lock(fd) != LOCK_HELD)
+        status = status_set_errno("%s: cannot lock the file", fresh);
+    if (status == STATUS_OK && rename(fresh, writer->partial) != 0)
         status = status_set_errno("%s: cannot rename it to %s", fresh, writer->partial);
     if (status == STATUS_OK) {
         close(writer->lock);
@@ -301,32 +352,39 @@ static enum status open_locked(struct cache_writer *writer, const struct cache_i
     if (!fresh)
         return status;
     status = create_partial(writer, want);
+    return status == STATUS_OK ? cache_file_open(&writer->file, writer->partial, true) : status;
+}
+
+/* Finds the names, and locks, unless there is nothing to do; *done_ret tells which. */
+static enum status lock_names(struct cache_writer *writer, const char *path, const struct cache_info *want,
+                              bool force, bool *done_ret) {
+    enum status status = output_target(&writer->path, path);
     if (status == STATUS_OK)
-        status = cache_file_open(&writer->file, writer->partial, true);
-    else if (partial.st_size == 0)
-        unlink(writer->partial);
+        status = check_final(writer->path, want, force, done_ret);
+    if (status != STATUS_OK || *done_ret)
+        return status;
+    writer->partial = cache_partial_path(writer->path);
+    if (writer->partial == NULL)
+        return status_set_no_memory(strlen(path), path);
+    status = lock_partial(writer);
+    if (status == STATUS_OK) /* who had the lock until now may have finished it */
+        status = check_final(writer->path, want, force, done_ret);
     return status;
 }
 
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
                               const struct cache_info *want, bool force) {
-    bool done;
+    bool done = false;
     *writer_ret = NULL;
-    enum status status = check_final(path, want, force, &done);
-    if (status != STATUS_OK || done)
-        return status;
     struct cache_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL)
         return status_set_no_memory(sizeof *writer, path);
     cache_file_init(&writer->file);
     writer->lock = -1;
-    writer->path = strdup(path);
-    writer->partial = output_partial_path(path);
-    status = writer->path == NULL || writer->partial == NULL ? status_set_no_memory(strlen(path), path)
-                                                             : lock_partial(writer);
-    if (status == STATUS_OK)
+    enum status status = lock_names(writer, path, want, force, &done);
+    if (status == STATUS_OK && !done)
         status = open_locked(writer, want, force);
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK || done) {
         cache_writer_close(writer);
         return status;
     }
@@ -382,7 +440,9 @@ void cache_writer_close(struct cache_writer *writer) {
     for (int s = 0; s < CACHE_SPLITS; s++)
         empty = empty && writer->file.info.splits[s].progress == 0;
     cache_file_close(&writer->file);
-    if (empty)
+    struct stat held;
+    bool bare = writer->lock >= 0 && fstat(writer->lock, &held) == 0 && held.st_size == 0;
+    if (empty || bare)
         unlink(writer->partial);
     if (writer->lock >= 0)
         close(writer->lock);

@@ -22,7 +22,8 @@ struct cache_writer; /* one thread at a time */
  *   no cache, or a damaged one          STATUS_FORMAT
  *
  * With `force` a complete file at `path` is ignored (finishing replaces it), and a partial one that does not match or
- * is damaged is discarded. STATUS_IO when the disk is full or access is denied. */
+ * is damaged is discarded. STATUS_IO when the disk is full or access is denied, or when the file system has no locks:
+ * then VGGCACHE_LOCKS=optional in the environment lets it go on without. */
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
                               const struct cache_info *want, bool force);
 

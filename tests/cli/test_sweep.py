@@ -184,6 +184,14 @@ class Sweep(Case):
         self.assertEqual(quiet.stderr, "")
         self.assertIn("and 5 more", quiet.stdout)
 
+    def test_decimal_comma(self):
+        """0,01 is a list of two values; a fit goes on with them, and says so in one line."""
+        done = self.train("--epochs=1", "--sweep=l2=0,01", "features.h5")
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"\Atrain: --sweep: 01 is taken as 1: [^\n]*\ntrain: the head was saved as head.h5\n\Z")
+        done = self.train("--epochs=1", "--sweep=l2=0,0.1", "features.h5")
+        self.assertEqual(done.stderr, "train: the head was saved as head.h5\n")
+
     def test_refit(self):
         for extra in (["--epochs=5"], ["--epochs=5", "--standardize", "--class-weights=balanced"]):
             result = self.fitted(*extra, f"--sweep={SWEEP}", "--refit", "--history=x.csv")

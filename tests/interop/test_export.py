@@ -224,8 +224,7 @@ class Export(unittest.TestCase):
                                    stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
-            partial = self.path("x-train.svmlight.partial")
-            if os.path.exists(partial) and os.path.getsize(partial) > 0:
+            if any(name.startswith("x-train.svmlight.") and os.path.getsize(self.path(name)) > 0 for name in os.listdir(self.folder)):
                 break
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)

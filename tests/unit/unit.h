@@ -6,6 +6,7 @@
 #include "common/base/rng.h"
 #include "common/base/status.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -74,6 +75,20 @@ static inline const char *unit_path(const char *name) {
 
 static inline bool unit_exists(const char *path) {
     return access(path, F_OK) == 0;
+}
+
+/* Removes the temporary files in the scratch folder (output.h) and returns how many there were. */
+static inline size_t unit_remove_partials(void) {
+    size_t count = 0;
+    DIR *folder = opendir(unit_folder);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        if (strstr(entry->d_name, ".partial") != NULL) {
+            unlink(unit_path(entry->d_name));
+            count++;
+        }
+    closedir(folder);
+    return count;
 }
 
 /* All bytes of a file, from malloc(). */

@@ -102,23 +102,23 @@ enum status export_keras_write(const char *path, const struct export_model *mode
     hid_t file = H5I_INVALID_HID;
     float *kernel = mem_alloc(head->dim * head->classes, sizeof *kernel);
     float *bias = mem_alloc(head->classes, sizeof *bias);
-    char *partial = output_partial_path(path);
+    struct output output = {0};
     enum status status;
-    if (kernel == NULL || bias == NULL || partial == NULL) {
+    if (kernel == NULL || bias == NULL) {
         status = status_set_no_memory(head->dim * head->classes * sizeof *kernel, path);
         goto out;
     }
     head_get(head, kernel, bias);
     list_layers(model, kernel, bias, layers);
-    status = h5_create(&file, partial);
+    status = output_reserve(&output, path);
+    if (status == STATUS_OK)
+        status = h5_create(&file, output.partial);
     if (status == STATUS_OK)
         status = write_root(file, layers, model->source);
     for (size_t i = 0; i < LAYERS && status == STATUS_OK; i++)
         status = write_layer(file, &layers[i]);
-    status = h5_finish(status, &file, partial, path);
-    partial = NULL;
+    status = h5_finish(status, &file, &output);
 out:
-    free(partial);
     mem_free(bias);
     mem_free(kernel);
     return status;

@@ -208,11 +208,10 @@ static enum status read_head(hid_t file, size_t index, size_t epoch, struct fit_
 /* ---- files ---- */
 
 static enum status begin_file(const struct checkpoint *checkpoint, size_t epoch, size_t heads,
-                              hid_t *file_ret, char **partial_ret) {
-    *partial_ret = output_partial_path(checkpoint->path);
-    if (*partial_ret == NULL)
-        return status_set_no_memory(strlen(checkpoint->path), checkpoint->path);
-    enum status status = h5_create(file_ret, *partial_ret);
+                              hid_t *file_ret, struct output *output) {
+    enum status status = output_reserve(output, checkpoint->path);
+    if (status == STATUS_OK)
+        status = h5_create(file_ret, output->partial);
     if (status == STATUS_OK)
         status = h5_write_string(*file_ret, "format", format_name);
     if (status == STATUS_OK)
@@ -229,22 +228,22 @@ static enum status begin_file(const struct checkpoint *checkpoint, size_t epoch,
 enum status checkpoint_write(const struct checkpoint *checkpoint, size_t epoch, const struct fit_head heads[],
                              struct learner learners[], size_t count) {
     hid_t file = H5I_INVALID_HID;
-    char *partial = NULL;
-    enum status status = begin_file(checkpoint, epoch, count, &file, &partial);
+    struct output output = {0};
+    enum status status = begin_file(checkpoint, epoch, count, &file, &output);
     for (size_t h = 0; h < count && status == STATUS_OK; h++)
         status = write_head(file, h, &heads[h], &learners[h]);
-    return partial == NULL ? status : h5_finish(status, &file, partial, checkpoint->path);
+    return h5_finish(status, &file, &output);
 }
 
 enum status checkpoint_write_state(const struct checkpoint *checkpoint, size_t epoch,
                                    const struct fit_epoch history[], const struct checkpoint_field fields[],
                                    size_t count) {
     hid_t file = H5I_INVALID_HID;
-    char *partial = NULL;
-    enum status status = begin_file(checkpoint, epoch, 0, &file, &partial);
+    struct output output = {0};
+    enum status status = begin_file(checkpoint, epoch, 0, &file, &output);
     if (status == STATUS_OK)
         status = write_group(file, "state", history, epoch, fields, count);
-    return partial == NULL ? status : h5_finish(status, &file, partial, checkpoint->path);
+    return h5_finish(status, &file, &output);
 }
 
 /* The next line of *text, which is moved behind it; its length, without its end, or 0 when there is none. */

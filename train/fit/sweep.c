@@ -87,6 +87,17 @@ enum status sweep_parse(struct sweep *sweep_ret, const char *text, enum optim_ki
     return STATUS_OK;
 }
 
+const char *sweep_odd_value(const char *text, size_t *length_ret) {
+    for (const char *at = text; (at = strpbrk(at, "=,")) != NULL;) {
+        at += strspn(at, "=,+-");
+        if (at[0] == '0' && at[1] >= '0' && at[1] <= '9') {
+            *length_ret = strcspn(at, ",;");
+            return at;
+        }
+    }
+    return NULL;
+}
+
 double sweep_value(const struct sweep *sweep, size_t index, size_t k) {
     for (size_t later = sweep->key_count - 1; later > k; later--)
         index /= sweep->keys[later].count;

@@ -42,6 +42,10 @@ extern const char *const sweep_keys[SWEEP_KEYS];
  * <= 1), a value given twice, too many combinations. */
 enum status sweep_parse(struct sweep *sweep_ret, const char *text, enum optim_kind kind);
 
+/* The first value of a specification that begins with a 0 which it does not need, as 01 in "l2=0,01", where
+ * somebody may have meant 0.01; its length. NULL when there is none. */
+const char *sweep_odd_value(const char *text, size_t *length_ret);
+
 /* `base` with the values of combination `index` in their places. */
 struct optim_settings sweep_settings(const struct sweep *sweep, size_t index,
                                      const struct optim_settings *base);

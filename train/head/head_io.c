@@ -108,22 +108,22 @@ enum status head_io_write(const char *path, const struct head *head, const struc
     hid_t file = H5I_INVALID_HID;
     float *kernel = mem_alloc(head->dim * head->classes, sizeof *kernel);
     float *bias = mem_alloc(head->classes, sizeof *bias);
-    char *partial = output_partial_path(path);
+    struct output output = {0};
     enum status status;
-    if (kernel == NULL || bias == NULL || partial == NULL) {
+    if (kernel == NULL || bias == NULL) {
         status = status_set_no_memory(head->dim * head->classes * sizeof *kernel, path);
         goto out;
     }
     head_get(head, kernel, bias);
-    status = h5_create(&file, partial);
+    status = output_reserve(&output, path);
+    if (status == STATUS_OK)
+        status = h5_create(&file, output.partial);
     if (status == STATUS_OK)
         status = write_attributes(file, head, training, info);
     if (status == STATUS_OK)
         status = write_weights(file, head->dim, head->classes, kernel, bias);
-    status = h5_finish(status, &file, partial, path);
-    partial = NULL;
+    status = h5_finish(status, &file, &output);
 out:
-    free(partial);
     mem_free(bias);
     mem_free(kernel);
     return status;

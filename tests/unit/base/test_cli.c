@@ -80,6 +80,12 @@ static void test_same_result(void **state) {
     assert_true(cli_same_result("-", "-"));
     assert_int_equal(link("a", "b"), 0);
     assert_true(cli_same_result("a", "b"));
+    assert_int_equal(symlink("sub/new", "new") | symlink("new", "sub/newer"),
+                     0); /* links to what is not there */
+    assert_int_equal(symlink("../new", "sub/link") | symlink("ring", "ring"), 0);
+    assert_true(cli_same_result("new", "sub/new") && cli_same_result("sub/link", "link/new"));
+    assert_true(cli_same_result("new", "sub/newer"));
+    assert_false(cli_same_result("new", "sub/none") || cli_same_result("ring", "new"));
     assert_int_equal(symlink("/dev/null", "null"), 0); /* a device takes several */
     assert_false(cli_same_result("/dev/null", "null"));
     assert_int_equal(chdir("/"), 0);

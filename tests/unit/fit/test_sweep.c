@@ -398,14 +398,34 @@ static void test_folds_no_memory(void **state) {
     data_unload(&data);
 }
 
+static void test_odd_values(void **state) {
+    (void)state;
+    static const char *const right[] = {
+        "",        "l2=0", "l2=0,0.1", "l2=0,1e-01", "lr=1e-3,0.010;l2=0", "l2=10,100", "momentum=.01,0.05",
+        "l2=0e1,0"};
+    static const char *const odd[][2] = {
+        {"l2=0,01", "01"},       {"l2=01", "01"},    {"lr=0.1;l2=0,001;momentum=0", "001"},
+        {"l2=1,00.5,2", "00.5"}, {"l2=1,+05", "05"}, {"l2=0,00", "00"}};
+    size_t length = 0;
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+        assert_null(sweep_odd_value(right[i], &length));
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        const char *found = sweep_odd_value(odd[i][0], &length);
+        assert_non_null(found);
+        assert_int_equal(length, strlen(odd[i][1]));
+        assert_memory_equal(found, odd[i][1], length);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_long),          cmocka_unit_test(test_random),
-        cmocka_unit_test(test_add),           cmocka_unit_test(test_one_fold),
-        cmocka_unit_test(test_rank),          cmocka_unit_test(test_folds),
-        cmocka_unit_test(test_folds_by_hand), cmocka_unit_test(test_folds_no_memory),
+        cmocka_unit_test(test_odd_values),      cmocka_unit_test(test_order),
+        cmocka_unit_test(test_settings),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_long),
+        cmocka_unit_test(test_random),          cmocka_unit_test(test_add),
+        cmocka_unit_test(test_one_fold),        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_folds),           cmocka_unit_test(test_folds_by_hand),
+        cmocka_unit_test(test_folds_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
