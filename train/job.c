@@ -50,13 +50,23 @@ static enum status check_head_path(const char *path) {
 
 enum status job_prepare(struct job *job, struct session *session, size_t *fit_count_ret) {
     const struct options *options = session->options;
-    *job =
-        (struct job){.session = session, .fit = options->fit, .validation_split = options->validation_split};
+    const struct settings *settings = &options->settings;
+    *job = (struct job){.session = session,
+                        .validation_split = settings->validation_split,
+                        .fit = {.epochs = settings->epochs,
+                                .batch_size = settings->batch_size,
+                                .seed = settings->seed,
+                                .threads = (int)options->threads,
+                                .optim = optim_from_settings(settings),
+                                .schedule = (enum optim_schedule)settings->schedule,
+                                .step_epochs = settings->step_epochs,
+                                .step_factor = settings->step_factor,
+                                .patience = settings->early_stopping}};
     job->history = mem_alloc(job->fit.epochs, sizeof *job->history);
     if (job->history == NULL)
         return status_set_no_memory(job->fit.epochs * sizeof *job->history, "the history");
     enum status status =
-        split_rows(session->info->splits[CACHE_TRAIN].rows, options->validation_split, fit_count_ret);
+        split_rows(session->info->splits[CACHE_TRAIN].rows, settings->validation_split, fit_count_ret);
     if (status == STATUS_OK && job->fit.optim.kind == OPTIM_LBFGS)
         status = blas_init(job->fit.threads);
     if (status == STATUS_OK)
@@ -151,9 +161,9 @@ enum status job_use_rows(struct job *job, size_t fit_count) {
     job->fitted = data_slice(train, 0, fit_count);
     job->held = data_slice(train, fit_count, train->count - fit_count);
     enum status status = options->folds == 0 ? warn_of_unfitted(job) : STATUS_OK;
-    if (status == STATUS_OK && options->standardize)
+    if (status == STATUS_OK && options->settings.standardize)
         status = standardize_train(job);
-    if (status == STATUS_OK && options->balanced)
+    if (status == STATUS_OK && options->settings.class_weights == 1)
         status = weigh_classes(job);
     return status;
 }
@@ -162,7 +172,7 @@ enum status job_use_checkpoint(struct job *job) {
     const struct session *session = job->session;
     const struct options *options = session->options;
     const struct cache_split_info *split = &session->info->splits[CACHE_TRAIN];
-    const struct fit_options *fit = &job->fit;
+    bool lbfgs = job->fit.optim.kind == OPTIM_LBFGS;
     char value[CACHE_SOURCE];
     size_t nbytes = 0;
     FILE *text = open_memstream(&job->settings, &nbytes);
@@ -172,20 +182,13 @@ enum status job_use_checkpoint(struct job *job) {
         const char *name = cache_provenance(session->info, i, value);
         fprintf(text, "cache_%s=%s\n", name, value);
     }
-    fprintf(text, "train_rows=%" PRIu64 "\nimages_sha256=%s\nlabels_sha256=%s\n", split->rows,
-            split->images_sha256, split->labels_sha256);
-    fprintf(text, "fitted_rows=%zu\nkernels=%s\nepochs=%zu\nbatch_size=%zu\nseed=%" PRIu64 "\n",
-            job->fitted.count, session->kernels->isa, fit->epochs, fit->batch_size, fit->seed);
-    fprintf(text, "optimizer=%s\nlearning_rate=%.17g\nmomentum=%.17g\nnesterov=%d\nl2=%.17g\n",
-            optim_names[fit->optim.kind], fit->optim.rate, fit->optim.momentum, fit->optim.nesterov,
-            fit->optim.l2);
-    fprintf(text, "schedule=%s\nstep_epochs=%zu\nstep_factor=%.17g\nearly_stopping=%zu\n",
-            optim_schedule_names[fit->schedule], fit->step_epochs, fit->step_factor, fit->patience);
-    fprintf(text, "tolerance=%.17g\nblas=%s\n", options->tolerance,
-            fit->optim.kind == OPTIM_LBFGS ? blas_core_name() : "none");
-    fprintf(text, "sweep=%s\n", options->sweep_text != NULL ? options->sweep_text : "");
-    fprintf(text, "standardize=%d\nclass_weights=%s\nmemory_for_a_part=%zu\n", options->standardize,
-            options_weight_names[options->balanced], fit->part_nbytes);
+    fprintf(text, "train_rows=%" PRIu64 "\nimages_sha256=%s\nlabels_sha256=%s\nfitted_rows=%zu\n",
+            split->rows, split->images_sha256, split->labels_sha256, job->fitted.count);
+    for (const struct option_row *row = settings_rows; row->name != NULL; row++)
+        fprintf(text, "%s=%s\n", row->attribute, settings_text(&options->settings, row, value));
+    fprintf(text, "kernels=%s\nblas=%s\nsweep=%s\nmemory_for_a_part=%zu\n", session->kernels->isa,
+            lbfgs ? blas_core_name() : "none", options->sweep_text != NULL ? options->sweep_text : "",
+            job->fit.part_nbytes);
     if (fclose(text) != 0)
         return status_set_no_memory(nbytes, "settings");
     enum status status = check_folder(options->checkpoint, "the checkpoint");
@@ -196,30 +199,18 @@ enum status job_use_checkpoint(struct job *job) {
     return STATUS_OK;
 }
 
-/* How the head was trained, for its file. */
+/* How the head was trained, for its file: as asked for, but for what a sweep chose and a refit changed. */
 static struct head_io_training describe(const struct job *job) {
-    const struct options *options = job->session->options;
     const struct fit_options *fit = &job->fit;
-    struct head_io_training training = {
-        .epochs = fit->epochs,
-        .batch_size = fit->batch_size,
-        .seed = fit->seed,
-        .nesterov = fit->optim.nesterov,
-        .learning_rate = fit->optim.rate,
-        .momentum = fit->optim.momentum,
-        .l2 = fit->optim.l2,
-        .validation_split = job->validation_split,
-        .early_stopping = fit->patience,
-        .step_epochs = fit->step_epochs,
-        .step_factor = fit->step_factor,
-        .tolerance = fit->optim.kind == OPTIM_LBFGS ? options->tolerance : 0,
-        .standardized = options->standardize,
-        .penalty = options->standardize ? job->penalty : 0,
-    };
-    snprintf(training.optimizer, sizeof training.optimizer, "%s", optim_names[fit->optim.kind]);
-    snprintf(training.schedule, sizeof training.schedule, "%s", optim_schedule_names[fit->schedule]);
-    snprintf(training.class_weights, sizeof training.class_weights, "%s",
-             options_weight_names[options->balanced]);
+    struct head_io_training training = {.settings = job->session->options->settings};
+    struct settings *settings = &training.settings;
+    settings->epochs = fit->epochs;
+    settings->early_stopping = fit->patience;
+    settings->learning_rate = fit->optim.rate;
+    settings->momentum = fit->optim.momentum;
+    settings->l2 = fit->optim.l2;
+    settings->validation_split = job->validation_split;
+    training.penalty = settings->standardize ? job->penalty : 0;
     snprintf(training.isa, sizeof training.isa, "%s", job->session->kernels->isa);
     return training;
 }
@@ -228,7 +219,7 @@ enum status job_save(struct job *job) {
     struct session *session = job->session;
     struct head_io_training training = describe(job);
     enum status status = STATUS_OK;
-    if (session->options->standardize) {
+    if (session->options->settings.standardize) {
         status = standardize_fold(&job->scale, &session->head);
         if (status == STATUS_OK) /* the features as they are, which the head is for now */
             status = session_reload_train(session);

@@ -4,6 +4,7 @@
 #define TRAIN_JOB_H
 
 #include "train/fit/checkpoint.h"
+#include "train/fit/fit.h"
 #include "train/fit/lbfgs.h"
 #include "train/fit/standardize.h"
 #include "train/session.h"

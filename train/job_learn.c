@@ -62,14 +62,14 @@ static enum status optimize(struct job *job, struct listeners *listeners, size_t
                          done_ret, end_ret);
     }
     log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", job->fitted.count,
-               fit->batch_size, optim_names[fit->optim.kind], fit->optim.rate, session->kernels->isa,
+               fit->batch_size, settings_optimizers[fit->optim.kind], fit->optim.rate, session->kernels->isa,
                fit->threads);
     return fit_run(&session->head, job->fitted, job->held, fit, on_epoch, listeners, job->history, done_ret);
 }
 
 struct lbfgs_options job_lbfgs_options(const struct job *job, double l2) {
     return (struct lbfgs_options){.l2 = l2,
-                                  .tolerance = job->session->options->tolerance,
+                                  .tolerance = job->session->options->settings.tolerance,
                                   .epochs = job->fit.epochs,
                                   .threads = job->fit.threads,
                                   .patience = job->fit.patience,
@@ -129,6 +129,6 @@ enum status job_learn(struct job *job) {
     if (!quiet)
         table_epochs_end(session->report, job->history, done, seconds);
     if (job->fit.optim.kind == OPTIM_LBFGS)
-        tell_end(&end, options->tolerance);
+        tell_end(&end, options->settings.tolerance);
     return STATUS_OK;
 }

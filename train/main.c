@@ -24,9 +24,9 @@ int main(int argc, char *argv[]) {
     streams_init();
     interrupt_init();
     options_parse(&options, argc, argv);
-    log_init(program_invocation_short_name, options.level);
+    log_init(program_invocation_short_name, (enum log_level)options.level);
     h5_init();
-    options.fit.threads = threads_settle(options.fit.threads);
+    options.threads = (uint64_t)threads_settle((int)options.threads);
     enum status status = session_open(&session, &options);
     if (status == STATUS_OK && options.sweep.count > 0)
         status = run_sweep(&session);

@@ -5,8 +5,8 @@
 
 #include "common/base/log.h"
 #include "train/export/export.h"
-#include "train/fit/fit.h"
 #include "train/fit/sweep.h"
+#include "train/head/settings.h"
 #include <stdbool.h>
 
 /* What a run is for. */
@@ -19,35 +19,28 @@ enum options_mode {
     OPTIONS_MODES
 };
 
-enum { OPTIONS_KEYS = 512 }; /* argp's keys are below: letters, and a number for each long option */
-
 /* The command line; strings are argv's own. What was not given has its default, files are NULL. */
 struct options {
     enum options_mode mode;
     const char *cache, *output, *history, *logdir, *json, *report, *checkpoint;
-    const char *images;  /* the data set of --report's pictures */
-    const char *head;    /* of --evaluate, --predict and --head */
-    const char *weights; /* of the backbone, for export_model_run() */
-    char **argv;         /* as it was given */
-    enum export_format export;
-    struct fit_options fit; /* but for class_weights, which need the rows */
+    const char *images; /* the data set of --report's pictures */
+    const char *evaluate, *predict,
+        *head;                /* saved heads; `head` is that of the job, whichever option named it */
+    const char *weights;      /* of the backbone, for export_model_run() */
+    char **argv;              /* as it was given */
+    int export;               /* enum export_format */
+    struct settings settings; /* of the fit */
+    uint64_t threads;
     struct sweep sweep;     /* count 0: nothing is swept or cross-validated */
     const char *sweep_text; /* of --sweep, or NULL */
-    size_t folds;           /* 0: no cross-validation */
+    uint64_t folds;         /* 0: no cross-validation */
     bool refit;
-    double validation_split, tolerance;
-    size_t memory;           /* bytes for features; 0: not given */
-    size_t checkpoint_every; /* epochs */
-    size_t histogram_freq;   /* 0: no histograms */
-    bool standardize, balanced;
-    enum log_level level;
-    bool given[OPTIONS_KEYS]; /* by argp's key */
+    size_t memory;                             /* bytes for features; 0: not given */
+    uint64_t checkpoint_every, histogram_freq; /* epochs; 0: no histograms */
+    int level;                                 /* enum log_level */
 };
 
 /* Fills *options, or exits: with 0 after --help and --version, with CLI_EXIT_USAGE when the line is wrong. */
 void options_parse(struct options *options, int argc, char *argv[]);
-
-/* "none", "balanced": --class-weights. */
-extern const char *const options_weight_names[2];
 
 #endif

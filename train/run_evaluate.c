@@ -16,9 +16,11 @@ enum status run_evaluate(struct session *session) {
     if (status == STATUS_OK)
         status = session_load(session);
     if (status == STATUS_OK)
-        status = session_evaluate(
-            session, training.standardized ? training.penalty : training.l2 * head_square_sum(&session->head),
-            0, &results);
+        status = session_evaluate(session,
+                                  training.settings.standardize
+                                      ? training.penalty
+                                      : training.settings.l2 * head_square_sum(&session->head),
+                                  0, &results);
     if (status == STATUS_OK && options->json != NULL)
         status = session_write_json(&json, &results);
     if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL)

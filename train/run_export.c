@@ -7,7 +7,8 @@
 enum status run_export(struct session *session) {
     const struct options *options = session->options;
     const struct cache_split_info *splits = session->info->splits;
-    enum status status = export_run(session->cache, options->cache, options->export, options->output);
+    enum status status =
+        export_run(session->cache, options->cache, (enum export_format)options->export, options->output);
     char train[32], test[32];
     if (status == STATUS_OK)
         log_info("%s training rows and %s test rows were exported as %s-*.%s",
@@ -18,8 +19,8 @@ enum status run_export(struct session *session) {
 
 enum status run_export_model(struct session *session) {
     const struct options *options = session->options;
-    enum status status =
-        export_model_run(options->export, options->output, options->head, options->weights, session->kernels);
+    enum status status = export_model_run((enum export_format)options->export, options->output, options->head,
+                                          options->weights, session->kernels);
     if (status == STATUS_OK)
         log_info("the network was exported as %s", options->output);
     return status;

@@ -33,7 +33,7 @@ enum status run_predict(struct session *session) {
         const struct data_split *data = &session->data[s];
         for (size_t first = 0; first < data->count; first += PREDICT_ROWS) {
             size_t left = data->count - first, count = left < PREDICT_ROWS ? left : PREDICT_ROWS;
-            status = evaluate_run(&session->head, data_slice(data, first, count), 0, options->fit.threads,
+            status = evaluate_run(&session->head, data_slice(data, first, count), 0, (int)options->threads,
                                   predicted, probabilities, &ignored);
             if (status != STATUS_OK)
                 goto out;

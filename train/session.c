@@ -57,7 +57,7 @@ static void tell_size(size_t nbytes, char text[32]) {
  * two batches (shuffle.h). */
 static size_t fixed_nbytes(const struct session *session, size_t window_nbytes) {
     const struct cache_info *info = session->info;
-    size_t rows = info->splits[CACHE_TRAIN].rows, batch = session->options->fit.batch_size, count = 0;
+    size_t rows = info->splits[CACHE_TRAIN].rows, batch = session->options->settings.batch_size, count = 0;
     for (int s = 0; s < CACHE_SPLITS; s++)
         count += data_window_rows(info, (enum cache_split)s, window_nbytes);
     if (session->options->mode == OPTIONS_FIT)
@@ -177,7 +177,7 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
                              struct record_results *results) {
     const struct options *options = session->options;
     const struct data_split *train = &session->data[CACHE_TRAIN], *test = &session->data[CACHE_TEST];
-    int threads = options->fit.threads;
+    int threads = (int)options->threads;
     enum status status = make_room(session);
     if (status == STATUS_OK)
         status = evaluate_run(&session->head, data_slice(train, 0, train->count), 0, threads, NULL, NULL,
@@ -227,7 +227,7 @@ static enum status measure_confidence(const struct session *session, float *pred
     for (size_t first = 0; first < test->count && status == STATUS_OK; first += CONFIDENCE_ROWS) {
         size_t left = test->count - first, count = left < CONFIDENCE_ROWS ? left : CONFIDENCE_ROWS;
         status = evaluate_run(&session->head, data_slice(test, first, count), 0,
-                              session->options->fit.threads, NULL, probabilities, &ignored);
+                              (int)session->options->threads, NULL, probabilities, &ignored);
         for (size_t r = 0; r < count && status == STATUS_OK; r++) {
             predicted[first + r] = probabilities[r * classes + session->predicted[first + r]];
             label[first + r] = probabilities[r * classes + test->labels[first + r]];

@@ -15,13 +15,20 @@ struct parse {
     bool given[OPTION_ROWS_MAX];
 };
 
-/* Row i of both tables; NULL behind the last. */
-static const struct option_row *row_at(const struct option_program *program, size_t i) {
+/* Row i of both tables, and where in the fields its struct begins; NULL behind the last. */
+static const struct option_row *locate(const struct option_program *program, size_t i, size_t *struct_ret) {
     for (size_t t = 0; t < 2 && program->tables[t] != NULL; t++)
         for (const struct option_row *row = program->tables[t]; row->name != NULL; row++)
-            if (i-- == 0)
+            if (i-- == 0) {
+                *struct_ret = program->structs[t];
                 return row;
+            }
     return NULL;
+}
+
+static const struct option_row *row_at(const struct option_program *program, size_t i) {
+    size_t ignored;
+    return locate(program, i, &ignored);
 }
 
 const struct option_row *option_find(const struct option_program *program, const char *name,
@@ -61,7 +68,7 @@ static void set_field(const struct argp_state *state, const struct option_row *r
         *(uint64_t *)field = cli_whole(state, name, value, (uint64_t)row->minimum, (uint64_t)row->maximum);
         break;
     case OPTION_REAL:
-        *(double *)field = cli_real(state, name, value, row->minimum, row->maximum);
+        *(double *)field = cli_real(state, name, value, (double)row->minimum, (double)row->maximum);
         break;
     case OPTION_NBYTES:
         *(size_t *)field = cli_nbytes(state, name, value);
@@ -132,9 +139,10 @@ static error_t parse_key(int key, char *value, struct argp_state *state) {
         return 0;
     }
     const struct option_row *row;
-    for (size_t i = 0; (row = row_at(program, i)) != NULL; i++)
+    size_t begin = 0;
+    for (size_t i = 0; (row = locate(program, i, &begin)) != NULL; i++)
         if (key == key_of(row, i)) {
-            set_field(state, row, value, (char *)parse->fields + row->offset);
+            set_field(state, row, value, (char *)parse->fields + begin + row->offset);
             parse->given[i] = true;
             return 0;
         }

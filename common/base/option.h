@@ -30,7 +30,7 @@ struct option_row {
     size_t group;      /* of --help, from 1 */
     enum option_type type;
     size_t offset; /* of its field */
-    double minimum, maximum;
+    long double minimum, maximum;
     const char *const *choices; /* ends with NULL */
     unsigned jobs;              /* bits of those that it goes with; 0: all */
     unsigned methods;           /* the same of a second kind: what a job works by; 0: all */
@@ -47,10 +47,11 @@ enum { OPTION_ROWS_MAX = 96 };
 /* A program's command line. */
 struct option_program {
     const struct option_row *tables[2]; /* each ends with a row without a name; the second may be NULL */
-    const char *const *groups;          /* titles of --help, from group 1 */
-    const char *argument;               /* what an argument is called, as "DATASET" */
-    const char *arguments;              /* what stands behind the options, for --help */
-    const char *doc; /* what the program does; behind "\v" what stands at the end of --help */
+    size_t structs[2];         /* where in the program's struct the one is that a table's offsets are into */
+    const char *const *groups; /* titles of --help, from group 1 */
+    const char *argument;      /* what an argument is called, as "DATASET" */
+    const char *arguments;     /* what stands behind the options, for --help */
+    const char *doc;           /* what the program does; behind "\v" what stands at the end of --help */
     /* Takes an argument that is no option; false: there are too many. */
     bool (*take_argument)(void *fields, const char *text);
     /* Which job the command line is for, and by which method: indices of names[]. Then what one option asks of

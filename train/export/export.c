@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-const char *const export_names[EXPORT_FORMATS] = {
+const char *const export_names[EXPORT_FORMATS + 1] = {
     [EXPORT_NPY] = "npy", [EXPORT_SVMLIGHT] = "svmlight", [EXPORT_ONNX] = "onnx", [EXPORT_KERAS] = "keras"};
 
 enum { CHUNK_NBYTES = 16 << 20, NPY_HEADER = 128 };

@@ -16,8 +16,8 @@
 /* EXPORT_ONNX and EXPORT_KERAS are whole networks (export_model.h), the others features. */
 enum export_format { EXPORT_NPY, EXPORT_SVMLIGHT, EXPORT_ONNX, EXPORT_KERAS, EXPORT_FORMATS };
 
-/* "npy", "svmlight", "onnx", "keras". */
-extern const char *const export_names[EXPORT_FORMATS];
+/* "npy", "svmlight", "onnx", "keras", NULL. */
+extern const char *const export_names[EXPORT_FORMATS + 1];
 
 /* Writes both splits of a complete cache, a few blocks of rows at a time, each verified. Files of these names
  * are replaced, but not before all are written, and never the cache itself, which is `cache_path`. STATUS_IO,

@@ -16,8 +16,6 @@
 #include "train/fit/history.h"
 #include "train/rows/data.h"
 
-#define LBFGS_TOLERANCE 1e-6 /* a macro, so that --help can quote it */
-
 struct lbfgs_options {
     double l2, tolerance;
     size_t epochs; /* at most so many iterations */

@@ -6,12 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-const char *const optim_names[OPTIM_KINDS] = {
-    [OPTIM_ADAM] = "adam", [OPTIM_SGD] = "sgd", [OPTIM_LBFGS] = "lbfgs"};
-const double optim_rates[OPTIM_KINDS] = {[OPTIM_ADAM] = OPTIM_ADAM_RATE, [OPTIM_SGD] = OPTIM_SGD_RATE};
-
-const char *const optim_schedule_names[OPTIM_SCHEDULES] = {
-    [OPTIM_CONSTANT] = "constant", [OPTIM_COSINE] = "cosine", [OPTIM_STEP] = "step"};
+struct optim_settings optim_from_settings(const struct settings *settings) {
+    return (struct optim_settings){.kind = (enum optim_kind)settings->optimizer,
+                                   .rate = settings->learning_rate,
+                                   .momentum = settings->momentum,
+                                   .l2 = settings->l2,
+                                   .nesterov = settings->nesterov};
+}
 
 double optim_scheduled(enum optim_schedule schedule, size_t epoch, size_t epochs, size_t every,
                        double factor) {

@@ -19,18 +19,8 @@
 
 #include "common/base/status.h"
 #include "train/head/head_kernels.h"
+#include "train/head/settings.h"
 #include <stdbool.h>
-
-/* OPTIM_LBFGS names what lbfgs.h does, with all rows at once; nothing here steps by it. */
-enum optim_kind { OPTIM_ADAM, OPTIM_SGD, OPTIM_LBFGS, OPTIM_KINDS };
-
-/* "adam", "sgd", "lbfgs". */
-extern const char *const optim_names[OPTIM_KINDS];
-
-/* Keras' default learning rate of each kind, 0 where there is none; macros, so that --help can quote them. */
-#define OPTIM_ADAM_RATE 0.001
-#define OPTIM_SGD_RATE 0.01
-extern const double optim_rates[OPTIM_KINDS];
 
 struct optim_settings {
     enum optim_kind kind;
@@ -38,19 +28,14 @@ struct optim_settings {
     bool nesterov;
 };
 
-/* How the rate goes down over epochs e = 1, 2, ..., E, constant within each, as
+/* What of a fit's settings an optimizer steps by. */
+struct optim_settings optim_from_settings(const struct settings *settings);
+
+/* The share of the rate that remains in an epoch (from 1) of `epochs`, constant within each, as
  * keras.callbacks.LearningRateScheduler:
  *     constant   rate
  *     cosine     rate * (1 + cos(pi * (e - 1) / E)) / 2
  *     step       rate * factor^floor((e - 1) / every) */
-enum optim_schedule { OPTIM_CONSTANT, OPTIM_COSINE, OPTIM_STEP, OPTIM_SCHEDULES };
-
-/* "constant", "cosine", "step". */
-extern const char *const optim_schedule_names[OPTIM_SCHEDULES];
-
-#define OPTIM_FACTOR 0.1 /* the default factor of step */
-
-/* The share of the rate that remains in an epoch (from 1) of `epochs`. */
 double optim_scheduled(enum optim_schedule schedule, size_t epoch, size_t epochs, size_t every,
                        double factor);
 

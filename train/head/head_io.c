@@ -38,50 +38,56 @@ static enum status write_class_names(hid_t file, size_t classes) {
     return status;
 }
 
+static enum status write_setting(hid_t file, const struct settings *settings, const struct option_row *row) {
+    const char *field = (const char *)settings + row->offset;
+    char text[32];
+    if (settings_left_out(settings, row))
+        return STATUS_OK;
+    switch (row->type) {
+    case OPTION_FLAG:
+        return h5_write_whole(file, row->attribute, *(const bool *)field);
+    case OPTION_WHOLE:
+        return h5_write_whole(file, row->attribute, *(const uint64_t *)(const void *)field);
+    case OPTION_REAL:
+        return h5_write_real(file, row->attribute, *(const double *)(const void *)field);
+    default:
+        return h5_write_string(file, row->attribute, settings_text(settings, row, text));
+    }
+}
+
+static enum status write_training(hid_t file, const struct head_io_training *training) {
+    enum status status = STATUS_OK;
+    for (int i = 0; settings_rows[i].name != NULL && status == STATUS_OK; i++) {
+        status = write_setting(file, &training->settings, &settings_rows[i]);
+        if (status == STATUS_OK && i == SETTINGS_ALWAYS - 1) /* its place since the first heads */
+            status = h5_write_string(file, "isa", training->isa);
+    }
+    if (status == STATUS_OK && training->settings.standardize)
+        status = h5_write_real(file, "penalty", training->penalty);
+    return status;
+}
+
 static enum status write_attributes(hid_t file, const struct head *head,
                                     const struct head_io_training *training, const struct cache_info *info) {
     char value[CACHE_SOURCE], attribute[CACHE_TEXT];
     const char *const layers[1] = {layer_name};
     enum status status = h5_write_strings(file, "layer_names", layers, 1);
-#define WRITE(kind, name, value)                                                                             \
-    if (status == STATUS_OK)                                                                                 \
-    status = h5_write_##kind(file, name, value)
-    WRITE(string, "format", format_name);
-    WRITE(whole, "format_version", 1);
-    WRITE(string, "created_by", "vggcache train");
+    if (status == STATUS_OK)
+        status = h5_write_string(file, "format", format_name);
+    if (status == STATUS_OK)
+        status = h5_write_whole(file, "format_version", 1);
+    if (status == STATUS_OK)
+        status = h5_write_string(file, "created_by", "vggcache train");
     if (status == STATUS_OK)
         status = write_class_names(file, head->classes);
-    WRITE(whole, "epochs", training->epochs);
-    WRITE(whole, "batch_size", training->batch_size);
-    WRITE(string, "optimizer", training->optimizer);
-    WRITE(real, "learning_rate", training->learning_rate);
-    WRITE(real, "momentum", training->momentum);
-    WRITE(whole, "nesterov", training->nesterov);
-    WRITE(real, "l2", training->l2);
-    WRITE(real, "validation_split", training->validation_split);
-    WRITE(whole, "seed", training->seed);
-    WRITE(string, "isa", training->isa);
-    if (training->class_weights[0] != '\0')
-        WRITE(string, "class_weights", training->class_weights);
-    if (training->schedule[0] != '\0')
-        WRITE(string, "schedule", training->schedule);
-    if (training->step_epochs > 0) {
-        WRITE(whole, "step_epochs", training->step_epochs);
-        WRITE(real, "step_factor", training->step_factor);
-    }
-    if (training->early_stopping > 0)
-        WRITE(whole, "early_stopping", training->early_stopping);
-    if (training->tolerance > 0)
-        WRITE(real, "tolerance", training->tolerance);
-    WRITE(whole, "standardized", training->standardized);
-    if (training->standardized)
-        WRITE(real, "penalty", training->penalty);
-    for (size_t i = 0; i < cache_provenance_count(); i++) {
+    if (status == STATUS_OK)
+        status = write_training(file, training);
+    for (size_t i = 0; i < cache_provenance_count() && status == STATUS_OK; i++) {
         const char *name = cache_provenance(info, i, value);
-        WRITE(string, provenance_attribute(name, attribute), value);
+        status = h5_write_string(file, provenance_attribute(name, attribute), value);
     }
-    WRITE(string, provenance_attribute(weights_source, attribute), info->weights_source);
-#undef WRITE
+    if (status == STATUS_OK)
+        status = h5_write_string(file, provenance_attribute(weights_source, attribute), info->weights_source);
     return status;
 }
 
@@ -129,6 +135,54 @@ out:
     return status;
 }
 
+/* The index of a name in a list that ends with NULL, or -1. */
+static int find_choice(const char *const choices[], const char *name) {
+    for (int i = 0; choices[i] != NULL; i++)
+        if (strcmp(choices[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static enum status read_setting(hid_t file, const char *path, struct settings *settings,
+                                const struct option_row *row) {
+    char *field = (char *)settings + row->offset, name[16] = "";
+    uint64_t flag = 0;
+    enum status status;
+    switch (row->type) {
+    case OPTION_FLAG:
+        status = h5_read_whole(file, row->attribute, &flag);
+        *(bool *)field = flag != 0;
+        return status;
+    case OPTION_WHOLE:
+        return h5_read_whole(file, row->attribute, (uint64_t *)(void *)field);
+    case OPTION_REAL:
+        return h5_read_real(file, row->attribute, (double *)(void *)field);
+    default:
+        status = h5_read_string(file, row->attribute, name, sizeof name);
+        *(int *)(void *)field = status == STATUS_OK ? find_choice(row->choices, name) : 0;
+        if (status == STATUS_OK && find_choice(row->choices, name) < 0)
+            status = status_set(STATUS_FORMAT, "%s: its attribute %s is %s, which this program does not know",
+                                path, row->attribute, name);
+        return status;
+    }
+}
+
+static enum status read_training(hid_t file, const char *path, struct head_io_training *training) {
+    enum status status = STATUS_OK;
+    for (int i = 0; settings_rows[i].name != NULL && status == STATUS_OK; i++)
+        if (i < SETTINGS_ALWAYS || h5_has_attribute(file, settings_rows[i].attribute))
+            status = read_setting(file, path, &training->settings, &settings_rows[i]);
+    if (status == STATUS_OK)
+        status = h5_read_string(file, "isa", training->isa, sizeof training->isa);
+    if (status == STATUS_OK && training->settings.standardize)
+        status = h5_read_real(file, "penalty", &training->penalty);
+    if (status == STATUS_OK && !(training->settings.l2 >= 0 && isfinite(training->settings.l2)))
+        status = status_set(STATUS_FORMAT, "%s: its attribute l2 is no possible penalty", path);
+    if (status == STATUS_OK && !(training->penalty >= 0 && isfinite(training->penalty)))
+        status = status_set(STATUS_FORMAT, "%s: its attribute penalty is no possible penalty", path);
+    return status;
+}
+
 static enum status read_attributes(hid_t file, const char *path, struct head_io_training *training) {
     char format[CACHE_TEXT] = "";
     uint64_t version = 0;
@@ -142,29 +196,7 @@ static enum status read_attributes(hid_t file, const char *path, struct head_io_
         status =
             status_set(STATUS_FORMAT, "%s: head format %" PRIu64 ", and this program knows format 1 only",
                        path, version);
-#define READ(kind, name, ...)                                                                                \
-    if (status == STATUS_OK)                                                                                 \
-    status = h5_read_##kind(file, name, __VA_ARGS__)
-    READ(whole, "epochs", &training->epochs);
-    READ(whole, "batch_size", &training->batch_size);
-    READ(string, "optimizer", training->optimizer, sizeof training->optimizer);
-    READ(real, "learning_rate", &training->learning_rate);
-    READ(real, "momentum", &training->momentum);
-    READ(whole, "nesterov", &training->nesterov);
-    READ(real, "l2", &training->l2);
-    READ(real, "validation_split", &training->validation_split);
-    READ(whole, "seed", &training->seed);
-    READ(string, "isa", training->isa, sizeof training->isa);
-    if (status == STATUS_OK && h5_has_attribute(file, "standardized"))
-        READ(whole, "standardized", &training->standardized);
-    if (training->standardized)
-        READ(real, "penalty", &training->penalty);
-#undef READ
-    if (status == STATUS_OK && !(training->l2 >= 0 && isfinite(training->l2)))
-        status = status_set(STATUS_FORMAT, "%s: its attribute l2 is no possible penalty", path);
-    if (status == STATUS_OK && !(training->penalty >= 0 && isfinite(training->penalty)))
-        status = status_set(STATUS_FORMAT, "%s: its attribute penalty is no possible penalty", path);
-    return status;
+    return status == STATUS_OK ? read_training(file, path, training) : status;
 }
 
 /* Compares what features the head is for with the cache; all that differs goes into one message. */

@@ -6,12 +6,10 @@
  *   /dense                 weight_names = ["dense/kernel:0", "dense/bias:0"]
  *   /dense/dense/kernel:0  float32 [dim][classes];  /dense/dense/bias:0  float32 [classes]
  *
- * and on / also: format = "vggcache-head", format_version = 1, created_by, class_names (a list of strings),
- * how it was trained (epochs, batch_size, optimizer, learning_rate, momentum, nesterov, l2, validation_split,
- * seed, isa; schedule, and if that is step, step_epochs and step_factor; class_weights;
- * early_stopping, if any; tolerance, of lbfgs alone; standardized: 1 when it was
- * fitted to standardized features, folded in since, and then also penalty: what --l2 added to the loss, since
- * that was l2 * the squares of the kernel before), and what features it is for: each attribute of
+ * and on / also: format = "vggcache-head", format_version = 1, created_by, class_names (a list of strings), how it was
+ * trained (the attributes of settings.h, those that are optional only where they are not 0; isa; penalty, of a
+ * standardized head: what --l2 added to the loss, which was l2 * the squares of the kernel before the features' scale
+ * was folded in), and what features it is for: each attribute of
  * cache_provenance(), its name behind "cache_", and for people cache_weights_source, which is not compared
  * and which older heads lack. Equal heads, equal bytes. */
 #ifndef TRAIN_HEAD_HEAD_IO_H
@@ -20,19 +18,14 @@
 #include "common/base/status.h"
 #include "common/cache/cache.h"
 #include "train/head/head.h"
+#include "train/head/settings.h"
 #include <stdbool.h>
 
-/* How a head was trained, the attributes one to one. */
+/* How a head was trained. */
 struct head_io_training {
-    uint64_t epochs, batch_size, seed, nesterov, standardized;
-    uint64_t step_epochs; /* with step_factor: of the schedule step, else 0 */
-    double step_factor;
-    char schedule[16];       /* "": not told, as class_weights */
-    uint64_t early_stopping; /* patience; 0: none */
-    double learning_rate, momentum, l2, validation_split;
-    double penalty;                                 /* of a standardized head only */
-    double tolerance;                               /* of lbfgs, else 0 */
-    char optimizer[16], isa[16], class_weights[16]; /* class_weights "": not told */
+    struct settings settings;
+    char isa[16];   /* of the kernels */
+    double penalty; /* of a standardized head only: what l2 added to the loss */
 };
 
 /* What features a head is for, as its file tells: the attributes of cache_provenance(), then weights_source

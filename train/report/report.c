@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *base_name(const char *path) {
@@ -118,36 +119,19 @@ static void put_real(FILE *stream, const char *name, double value) {
 }
 
 static enum status put_options(FILE *stream, const struct report_input *input) {
-    const struct head_io_training *training = input->training;
-    bool lbfgs = strcmp(training->optimizer, "lbfgs") == 0, step = strcmp(training->schedule, "step") == 0;
-    put_text(stream, "optimizer", training->optimizer);
-    put_whole(stream, "epochs, at most", training->epochs);
-    if (lbfgs) {
-        put_real(stream, "tolerance", training->tolerance);
-    } else {
-        put_whole(stream, "batch size", training->batch_size);
-        put_real(stream, "learning rate", training->learning_rate);
-        if (training->schedule[0] != '\0')
-            put_text(stream, "schedule", training->schedule);
-        if (step) {
-            put_whole(stream, "step epochs", training->step_epochs);
-            put_real(stream, "step factor", training->step_factor);
-        }
+    const struct settings *settings = &input->training->settings;
+    const struct option_row *row;
+    char text[32];
+    for (size_t i = 0; (row = settings_reported(settings, i)) != NULL; i++) {
+        settings_text(settings, row, text);
+        if (row->type == OPTION_REAL)
+            put_real(stream, row->label, strtod(text, NULL));
+        else if (row->type == OPTION_FLAG)
+            put_text(stream, row->label, text[0] == '1' ? "yes" : "no");
+        else
+            put_text(stream, row->label, text);
     }
-    if (strcmp(training->optimizer, "sgd") == 0) {
-        put_real(stream, "momentum", training->momentum);
-        put_text(stream, "nesterov", training->nesterov ? "yes" : "no");
-    }
-    put_real(stream, "l2", training->l2);
-    put_text(stream, "standardized features", training->standardized ? "yes" : "no");
-    if (training->class_weights[0] != '\0')
-        put_text(stream, "class weights", training->class_weights);
-    put_real(stream, "validation split", training->validation_split);
-    if (training->early_stopping > 0)
-        put_whole(stream, "early stopping after", training->early_stopping);
-    if (!lbfgs)
-        put_whole(stream, "seed", training->seed);
-    put_text(stream, "instruction set", training->isa);
+    put_text(stream, "instruction set", input->training->isa);
     return STATUS_OK;
 }
 

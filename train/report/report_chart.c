@@ -269,13 +269,13 @@ void report_chart_section(FILE *stream, const struct report_input *input) {
                 "the weights of "
                 "that epoch.</p>\n",
                 input->results->history[input->kept].epoch);
-    fputs(strcmp(input->training->optimizer, "lbfgs") == 0 ? "<p class=\"note\">An epoch is one iteration "
-                                                             "over all rows; its values are measured after "
-                                                             "it.</p>\n"
-                                                           : "<p class=\"note\">Training is a running mean "
-                                                             "within the epoch, each batch measured before "
-                                                             "its update; "
-                                                             "validation is measured after it.</p>\n",
+    fputs(input->training->settings.optimizer == OPTIM_LBFGS ? "<p class=\"note\">An epoch is one iteration "
+                                                               "over all rows; its values are measured after "
+                                                               "it.</p>\n"
+                                                             : "<p class=\"note\">Training is a running mean "
+                                                               "within the epoch, each batch measured before "
+                                                               "its update; "
+                                                               "validation is measured after it.</p>\n",
           stream);
     report_tables_epochs(stream, input);
     fputs("</section>\n", stream);

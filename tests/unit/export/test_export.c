@@ -14,7 +14,7 @@ static struct weights weights;
 
 static void write_head(const char *path, const char *preprocess, uint64_t size, const char *source) {
     struct cache_info info = {.dim = DIM, .classes = CLASSES, .input_size = size};
-    const struct head_io_training training = {.optimizer = "adam", .isa = "generic"};
+    const struct head_io_training training = {.isa = "generic"};
     struct head head;
     snprintf(info.backbone, sizeof info.backbone, "vgg16");
     snprintf(info.layer, sizeof info.layer, "block5_pool");

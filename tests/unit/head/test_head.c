@@ -25,15 +25,15 @@ static struct cache_info make_info(size_t dim, size_t classes) {
     return info;
 }
 
-static const struct head_io_training training = {.epochs = 7,
-                                                 .batch_size = 128,
-                                                 .seed = 1234567890123,
-                                                 .nesterov = 1,
-                                                 .learning_rate = 0.01,
-                                                 .momentum = 0.9,
-                                                 .l2 = 1e-4,
-                                                 .validation_split = 0.2,
-                                                 .optimizer = "sgd",
+static const struct head_io_training training = {.settings = {.epochs = 7,
+                                                              .batch_size = 128,
+                                                              .seed = 1234567890123,
+                                                              .nesterov = true,
+                                                              .learning_rate = 0.01,
+                                                              .momentum = 0.9,
+                                                              .l2 = 1e-4,
+                                                              .validation_split = 0.2,
+                                                              .optimizer = OPTIM_SGD},
                                                  .isa = "generic"};
 
 static void test_initial_weights(void **state) {
@@ -114,12 +114,12 @@ static void test_round_trip(void **state) {
             want.bias[c] = (float)c / 3;
         assert_memory_equal(head.kernel, want.kernel, head_weights(&head) * sizeof(float));
         assert_memory_equal(head.bias, want.bias, head.columns * sizeof(float));
-        assert_int_equal(got.epochs, 7);
-        assert_int_equal(got.seed, 1234567890123);
-        assert_int_equal(got.nesterov, 1);
-        assert_true(got.learning_rate == 0.01 && got.momentum == 0.9 && got.l2 == 1e-4);
-        assert_true(got.validation_split == 0.2);
-        assert_string_equal(got.optimizer, "sgd");
+        assert_int_equal(got.settings.epochs, 7);
+        assert_int_equal(got.settings.seed, 1234567890123);
+        assert_int_equal(got.settings.nesterov, 1);
+        assert_true(got.settings.learning_rate == 0.01 && got.settings.momentum == 0.9 && got.settings.l2 == 1e-4);
+        assert_true(got.settings.validation_split == 0.2);
+        assert_int_equal(got.settings.optimizer, OPTIM_SGD);
         assert_string_equal(got.isa, "generic");
         head_free(&head);
         head_free(&want);

@@ -56,8 +56,11 @@ static struct fixture *make(size_t classes, size_t epochs) {
                                          .train = {0.25, 0.9, 6000},
                                          .validation = {0.5, 0.875, 1200},
                                          .test = {0.375, 857.0 / ROWS, ROWS}};
-    f->training = (struct head_io_training){
-        .epochs = 3, .batch_size = 128, .learning_rate = 0.001, .optimizer = "adam", .schedule = "constant"};
+    f->training = (struct head_io_training){.settings = {.epochs = 40,
+                                                         .batch_size = 128,
+                                                         .learning_rate = 0.001,
+                                                         .validation_split = 0.2},
+                                            .isa = "avx2"};
     snprintf(f->info.backbone, sizeof f->info.backbone, "vgg16");
     f->input = (struct report_input){.argv = command,
                                      .results = &f->results,
@@ -154,8 +157,8 @@ static void test_lbfgs_without_validation(void **state) {
     for (int i = 0; i < 20; i++)
         f->history[i].val_loss = f->history[i].val_accuracy = f->history[i].learning_rate = NAN;
     f->results.validation = (struct evaluate_result){NAN, NAN, 0};
-    snprintf(f->training.optimizer, sizeof f->training.optimizer, "lbfgs");
-    f->training.tolerance = 1e-6;
+    f->training.settings.optimizer = OPTIM_LBFGS;
+    f->training.settings.tolerance = 1e-6;
     char *page = page_of(f);
     assert_lacks(page, "<path class=\"validation\"");
     assert_has(page, "<path class=\"training\"");
