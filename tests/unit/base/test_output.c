@@ -158,6 +158,10 @@ static void write_often(const char *path, int number) {
 static void test_many_at_once(void **state) {
     (void)state;
     char path[512];
+    if (UNIT_HAS_TSAN) {
+        printf("SKIP: ThreadSanitizer does not follow forks\n");
+        skip();
+    }
     snprintf(path, sizeof path, "%s", unit_path("many.txt"));
     fflush(NULL);
     for (int w = 0; w < WRITERS; w++) {
