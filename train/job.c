@@ -4,7 +4,11 @@
 #include "common/base/h5.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "train/head/head_io.h"
+#include "train/outputs.h"
+#include "train/results/table.h"
+#include "train/results/tensorboard.h"
 #include "train/rows/split.h"
 
 #include <inttypes.h>
@@ -12,41 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Whether the folder of a file that shall be made can be written to. */
-static enum status check_folder(const char *path, const char *what) {
-    char *target = NULL;
-    enum status status = output_target(&target, path);
-    if (status != STATUS_OK)
-        return status;
-    char *folder = output_folder(target);
-    free(target);
-    if (folder == NULL)
-        status = status_set_no_memory(strlen(path), path);
-    else if (access(folder, W_OK | X_OK) != 0)
-        status = status_set_errno("%s: cannot save %s in the folder %s", path, what, folder);
-    free(folder);
-    return status;
-}
-
-/* Learns before the work, not after it, that the head cannot be saved as `path`, or would replace a cache. */
-static enum status check_head_path(const char *path) {
-    struct stat file;
-    char format[CACHE_TEXT] = "";
-    if (stat(path, &file) == 0) {
-        if (!S_ISREG(file.st_mode))
-            return status_set(STATUS_IO, "%s: is there and is no regular file; name another with --output",
-                              path);
-        hid_t existing = H5I_INVALID_HID;
-        if (h5_open(&existing, path, false) == STATUS_OK && h5_has_attribute(existing, "format"))
-            (void)h5_read_string(existing, "format", format, sizeof format);
-        h5_close(&existing);
-        if (strcmp(format, "vggcache") == 0)
-            return status_set(STATUS_IO,
-                              "%s: is a feature cache; name another file for the head with --output", path);
-    }
-    return check_folder(path, "the head");
-}
 
 enum status job_prepare(struct job *job, struct session *session, size_t *fit_count_ret) {
     const struct options *options = session->options;
@@ -70,9 +39,9 @@ enum status job_prepare(struct job *job, struct session *session, size_t *fit_co
     if (status == STATUS_OK && job->fit.optim.kind == OPTIM_LBFGS)
         status = blas_init(job->fit.threads);
     if (status == STATUS_OK)
-        status = check_head_path(options->output);
+        status = outputs_check_head(options->output);
     if (status == STATUS_OK)
-        status = session_open_report(session);
+        status = outputs_open_report(session);
     if (status == STATUS_OK && options->json != NULL)
         status = output_open(&job->json, options->json);
     if (status == STATUS_OK && options->history != NULL)
@@ -191,11 +160,138 @@ enum status job_use_checkpoint(struct job *job) {
             job->fit.part_nbytes);
     if (fclose(text) != 0)
         return status_set_no_memory(nbytes, "settings");
-    enum status status = check_folder(options->checkpoint, "the checkpoint");
+    enum status status = outputs_check_folder(options->checkpoint, "the checkpoint");
     if (status != STATUS_OK)
         return status;
     job->checkpoint = (struct checkpoint){options->checkpoint, options->checkpoint_every, job->settings};
     job->fit.checkpoint = &job->checkpoint;
+    return STATUS_OK;
+}
+
+/* Who hears of each epoch. */
+struct listeners {
+    struct table_epochs table;
+    struct tensorboard *board; /* NULL: none */
+    size_t heard;              /* epochs */
+    const struct head *head;
+};
+
+static enum status on_epoch(void *context, size_t which, const struct fit_epoch *epoch) {
+    struct listeners *listeners = context;
+    (void)which;
+    if (listeners->heard++ == 0 && epoch->epoch > 1)
+        log_info("went on behind epoch %zu, from the checkpoint", epoch->epoch - 1);
+    table_epochs_line(&listeners->table, epoch);
+    progress_update(epoch->epoch);
+    return listeners->board == NULL ? STATUS_OK : tensorboard_write(listeners->board, epoch, listeners->head);
+}
+
+/* Why L-BFGS ended, and how near to the optimum. */
+static void tell_end(const struct lbfgs_result *end, double tolerance) {
+    static const char *const reasons[LBFGS_ENDS] = {
+        [LBFGS_PATIENCE] = "stopped early",
+        [LBFGS_EPOCHS] = "not converged, more --epochs would help",
+        [LBFGS_TOLERANCE_MET] = "converged",
+        [LBFGS_ROUNDING] = "no step lowers the objective any more, all that floats can give",
+    };
+    log_info("lbfgs: %s: slope %.2g of that at the start (--tolerance=%g), %zu passes over the rows",
+             reasons[end->end], end->slope, tolerance, end->passes);
+}
+
+static enum status open_board(struct job *job, struct listeners *listeners) {
+    const struct options *options = job->session->options;
+    bool whole = job->fit.optim.kind == OPTIM_LBFGS;
+    struct tensorboard_options board = {
+        .folder = options->logdir,
+        .validation = job->held.count > 0,
+        .histogram_freq = options->histogram_freq,
+        .batches = whole ? 1 : (job->fitted.count - 1) / job->fit.batch_size + 1,
+    };
+    return options->logdir == NULL ? STATUS_OK : tensorboard_open(&listeners->board, &board);
+}
+
+/* Calls the optimizer, which tells the listeners of each epoch. */
+static enum status optimize(struct job *job, struct listeners *listeners, size_t *done_ret,
+                            struct lbfgs_result *end_ret) {
+    struct session *session = job->session;
+    const struct fit_options *fit = &job->fit;
+    head_initialize(&session->head, fit->seed);
+    if (fit->optim.kind == OPTIM_LBFGS) {
+        log_detail("%zu rows to fit, lbfgs, OpenBLAS for %s, %d threads", job->fitted.count, blas_core_name(),
+                   fit->threads);
+        struct lbfgs_options lbfgs = job_lbfgs_options(job, fit->optim.l2);
+        return lbfgs_run(&session->head, job->fitted, job->held, &lbfgs, on_epoch, listeners, job->history,
+                         done_ret, end_ret);
+    }
+    log_detail("%zu rows to fit, batches of %zu, %s, rate %g, %s kernels, %d threads", job->fitted.count,
+               fit->batch_size, settings_optimizers[fit->optim.kind], fit->optim.rate, session->kernels->isa,
+               fit->threads);
+    return fit_run(&session->head, job->fitted, job->held, fit, on_epoch, listeners, job->history, done_ret);
+}
+
+struct lbfgs_options job_lbfgs_options(const struct job *job, double l2) {
+    return (struct lbfgs_options){.l2 = l2,
+                                  .tolerance = job->session->options->settings.tolerance,
+                                  .epochs = job->fit.epochs,
+                                  .threads = job->fit.threads,
+                                  .patience = job->fit.patience,
+                                  .class_weights = job->fit.class_weights,
+                                  .checkpoint = job->fit.checkpoint};
+}
+
+size_t job_kept_epoch(const struct job *job, const struct fit_epoch *history, size_t count) {
+    size_t best = 0;
+    if (job->fit.patience == 0)
+        return count - 1;
+    for (size_t i = 1; i < count; i++)
+        if (history[i].val_loss < history[best].val_loss)
+            best = i;
+    return best;
+}
+
+void job_take_results(struct job *job, size_t epochs, double seconds) {
+    const struct fit_epoch *kept = &job->history[job_kept_epoch(job, job->history, epochs)];
+    job->results.history = job->history;
+    job->results.epochs = epochs;
+    job->results.seconds = seconds;
+    job->results.validation = (struct evaluate_result){
+        .loss = kept->val_loss, .accuracy = kept->val_accuracy, .rows = job->held.count};
+    job->penalty = job->fit.optim.l2 * head_square_sum(&job->session->head);
+}
+
+enum status job_learn(struct job *job) {
+    struct session *session = job->session;
+    const struct options *options = session->options;
+    struct listeners listeners = {.head = &session->head};
+    struct lbfgs_result end;
+    size_t done = 0;
+    enum status status = open_board(job, &listeners);
+    if (status != STATUS_OK)
+        return status;
+    bool quiet = options->level == LOG_QUIET;
+    table_epochs_begin(&listeners.table, quiet ? NULL : session->people, job->fit.epochs,
+                       options->level == LOG_VERBOSE, job->held.count > 0);
+    progress_begin("epochs", 0, job->fit.epochs);
+    double begin = progress_clock();
+    status = optimize(job, &listeners, &done, &end);
+    double seconds = progress_clock() - begin;
+    progress_end();
+    tensorboard_close(listeners.board);
+    if (status == STATUS_INTERRUPTED)
+        return status_set(status, "%s; %s", status_message(),
+                          options->checkpoint != NULL ? "the same command goes on from the last checkpoint"
+                          : options->logdir == NULL   ? "nothing was saved"
+                                                      : "no head was saved");
+    if (status != STATUS_OK)
+        return status;
+    job_take_results(job, done, seconds);
+    if (job->fit.patience > 0)
+        log_info("%zu of %zu epochs; the head is that of epoch %zu", done, job->fit.epochs,
+                 job_kept_epoch(job, job->history, done) + 1);
+    if (!quiet)
+        table_epochs_end(session->people, job->history, done, seconds);
+    if (job->fit.optim.kind == OPTIM_LBFGS)
+        tell_end(&end, options->settings.tolerance);
     return STATUS_OK;
 }
 
@@ -231,17 +327,18 @@ enum status job_save(struct job *job) {
 
 enum status job_tell(struct job *job) {
     const struct options *options = job->session->options;
+    struct head_io_training training = describe(job);
+    job->results.settings = &training.settings;
     enum status status = session_evaluate(job->session, job->penalty, job->fitted.count, &job->results);
     if (status == STATUS_OK && options->history != NULL) {
         record_history(job->csv.stream, job->results.history, job->results.epochs);
         status = output_commit(&job->csv);
     }
     if ((status == STATUS_OK || status == STATUS_PIPE) && options->json != NULL)
-        status = session_first(status, session_write_json(&job->json, &job->results));
+        status = session_first(status, outputs_write_json(&job->json, &job->results));
     if ((status == STATUS_OK || status == STATUS_PIPE) && options->report != NULL) {
-        struct head_io_training training = describe(job);
         size_t kept = job_kept_epoch(job, job->history, job->results.epochs);
-        status = session_first(status, session_write_report(job->session, &job->results, kept, &training));
+        status = session_first(status, outputs_write_report(job->session, &job->results, kept, &training));
     }
     if (status == STATUS_INTERRUPTED)
         return status_set(status, "%s; the head was saved as %s", status_message(), options->output);

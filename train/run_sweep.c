@@ -163,12 +163,12 @@ static enum status fit_folds(struct trial *trial) {
 static enum status rank(struct trial *trial) {
     const struct session *session = trial->job->session;
     sweep_rank(trial->results, trial->count);
-    table_sweep(session->report, trial->sweep, trial->results, trial->count, trial->folds,
+    table_sweep(session->people, trial->sweep, trial->results, trial->count, trial->folds,
                 session->options->level == LOG_QUIET     ? 1
                 : session->options->level == LOG_VERBOSE ? SIZE_MAX
                                                          : 40);
     if (session->options->level != LOG_QUIET)
-        table_sweep_end(session->report, trial->count, trial->folds, trial->seconds);
+        table_sweep_end(session->people, trial->count, trial->folds, trial->seconds);
     if (trial->results[0].diverged > 0)
         return status_set(STATUS_NOT_FINITE, "all diverged; try smaller rates, as --learning-rate=%g",
                           trial->results[0].optim.rate / 10);

@@ -12,14 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CONFIDENCE_ROWS = 4096 }; /* whose probabilities are in memory at a time */
-
 enum status session_open(struct session *session, const struct options *options) {
     const char *path = options->cache;
     bool taken = streams_of(options->json) == STREAMS_OUTPUT ||
                  streams_of(options->history) == STREAMS_OUTPUT ||
                  streams_of(options->report) == STREAMS_OUTPUT;
-    *session = (struct session){.options = options, .report = taken ? stderr : stdout};
+    *session = (struct session){.options = options, .people = taken ? stderr : stdout};
     if (path == NULL)
         return head_kernels_select(&session->kernels);
     char *partial = cache_partial_path(path);
@@ -139,16 +137,6 @@ enum status session_reload_train(struct session *session) {
     return data_load(session->cache, CACHE_TRAIN, train);
 }
 
-enum status session_open_report(struct session *session) {
-    const struct options *options = session->options;
-    enum status status = STATUS_OK;
-    if (options->images != NULL)
-        status = report_images_open(&session->images, options->images, session->info, options->cache);
-    if (status == STATUS_OK && options->report != NULL)
-        status = output_open(&session->page, options->report);
-    return status;
-}
-
 void session_close(struct session *session) {
     output_abort(&session->page);
     report_images_close(session->images);
@@ -192,82 +180,20 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
     char note[96] = "", rows[32];
     if (fit_count > 0 && fit_count < train->count)
         snprintf(note, sizeof note, "(all training rows; %s of them fitted)", table_count(fit_count, rows));
-    table_result(session->report, "training", &results->train, note);
+    table_result(session->people, "training", &results->train, note);
     if (results->validation.rows > 0)
-        table_result(session->report, "validation", &results->validation, "(the last training rows)");
+        table_result(session->people, "validation", &results->validation, "(the last training rows)");
     if (test->count == 0)
         return STATUS_OK; /* the data set has no test part */
-    table_result(session->report, "test", &results->test, "");
+    table_result(session->people, "test", &results->test, "");
     size_t classes = session->head.classes;
     evaluate_confusion(test->labels, session->predicted, test->count, classes, session->per_class,
                        session->matrix);
     if (options->level != LOG_QUIET)
-        table_confusion(session->report, "test", classes, session->per_class, session->matrix);
+        table_confusion(session->people, "test", classes, session->per_class, session->matrix);
     return STATUS_OK;
 }
 
 enum status session_first(enum status before, enum status now) {
     return before != STATUS_OK && now == STATUS_OK ? before : now;
-}
-
-enum status session_write_json(struct output *output, const struct record_results *results) {
-    enum status status = record_json(output->stream, results);
-    return status == STATUS_OK ? output_commit(output) : status;
-}
-
-/* The probabilities of the class that was predicted for each test row, and of its label. */
-static enum status measure_confidence(const struct session *session, float *predicted, float *label) {
-    const struct data_split *test = &session->data[CACHE_TEST];
-    size_t classes = session->head.classes;
-    struct evaluate_result ignored;
-    enum status status = STATUS_OK;
-    float *probabilities = mem_alloc(CONFIDENCE_ROWS * classes, sizeof *probabilities);
-    if (probabilities == NULL)
-        return status_set_no_memory(CONFIDENCE_ROWS * classes * sizeof *probabilities, "the report");
-    for (size_t first = 0; first < test->count && status == STATUS_OK; first += CONFIDENCE_ROWS) {
-        size_t left = test->count - first, count = left < CONFIDENCE_ROWS ? left : CONFIDENCE_ROWS;
-        status = evaluate_run(&session->head, data_slice(test, first, count), 0,
-                              (int)session->options->threads, NULL, probabilities, &ignored);
-        for (size_t r = 0; r < count && status == STATUS_OK; r++) {
-            predicted[first + r] = probabilities[r * classes + session->predicted[first + r]];
-            label[first + r] = probabilities[r * classes + test->labels[first + r]];
-        }
-    }
-    mem_free(probabilities);
-    return status;
-}
-
-enum status session_write_report(struct session *session, const struct record_results *results, size_t kept,
-                                 const struct head_io_training *training) {
-    const struct data_split *test = &session->data[CACHE_TEST];
-    float *predicted = mem_alloc(test->count, sizeof *predicted),
-          *label = mem_alloc(test->count, sizeof *label);
-    enum status status = STATUS_OK;
-    if (predicted == NULL || label == NULL)
-        status = status_set_no_memory(test->count * sizeof *predicted, "the report");
-    if (status == STATUS_OK)
-        status = measure_confidence(session, predicted, label);
-    struct report_input input = {.argv = (const char *const *)session->options->argv,
-                                 .results = results,
-                                 .kept = kept,
-                                 .training = training,
-                                 .info = session->info,
-                                 .head_path = results->history != NULL ? session->options->output
-                                                                       : session->options->head,
-                                 .cache_path = session->options->cache,
-                                 .classes = session->head.classes,
-                                 .labels = test->labels,
-                                 .predicted = session->predicted,
-                                 .probabilities = predicted,
-                                 .label_probabilities = label,
-                                 .per_class = session->per_class,
-                                 .matrix = session->matrix,
-                                 .images = session->images};
-    if (status == STATUS_OK)
-        status = report_write(session->page.stream, &input);
-    if (status == STATUS_OK)
-        status = output_commit(&session->page);
-    mem_free(label);
-    mem_free(predicted);
-    return status;
 }

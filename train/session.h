@@ -28,7 +28,7 @@ struct session {
     size_t *matrix;                   /* [classes][classes]; NULL past TABLE_MATRIX_MAX classes */
     struct output page;               /* of --report */
     struct report_images *images;     /* of --images; NULL: none */
-    FILE *report; /* for people: standard output, or standard error when a program reads that */
+    FILE *people; /* where they read: standard output, or standard error when a program reads that */
 };
 
 /* Opens the cache, which must be complete, if the job has one. What went wrong is told by the status;
@@ -42,9 +42,6 @@ void session_close(struct session *session);
 enum status session_load(struct session *session);
 enum status session_reload_train(struct session *session);
 
-/* Opens what --report needs, so that what is wrong with it is known before the work; nothing without it. */
-enum status session_open_report(struct session *session);
-
 /* Measures the head on all training rows and on the test rows, into results->train and ->test, `penalty`
  * added to the losses; prints both, results->validation when it has rows, and the confusion on the test rows,
  * which stays with the session.
@@ -55,13 +52,5 @@ enum status session_evaluate(struct session *session, double penalty, size_t fit
 /* When nobody reads standard output any more (STATUS_PIPE), the results for files are written all the same:
  * this is the status of both together, a failure before the pipe. */
 enum status session_first(enum status before, enum status now);
-
-/* Writes the JSON of a run and publishes it. */
-enum status session_write_json(struct output *output, const struct record_results *results);
-
-/* Writes the page of --report after session_evaluate() and publishes it. `kept`: index of the epoch whose
- * weights the head has. */
-enum status session_write_report(struct session *session, const struct record_results *results, size_t kept,
-                                 const struct head_io_training *training);
 
 #endif

@@ -71,8 +71,27 @@ static void add_sweep(cJSON *json, const struct record_sweep *sweep) {
     }
 }
 
+/* The settings by their names in the head's file. */
+static void add_settings(cJSON *json, const struct settings *settings) {
+    cJSON *object = cJSON_AddObjectToObject(json, "settings");
+    char text[32];
+    for (const struct option_row *row = settings_rows; row->name != NULL; row++) {
+        settings_text(settings, row, text);
+        if (settings_left_out(settings, row))
+            continue;
+        if (row->type == OPTION_CHOICE)
+            cJSON_AddStringToObject(object, row->attribute, text);
+        else if (row->type == OPTION_FLAG)
+            cJSON_AddBoolToObject(object, row->attribute, text[0] == '1');
+        else
+            cJSON_AddNumberToObject(object, row->attribute, strtod(text, NULL));
+    }
+}
+
 enum status record_json(FILE *stream, const struct record_results *results) {
     cJSON *json = cJSON_CreateObject();
+    if (results->settings != NULL)
+        add_settings(json, results->settings);
     if (results->history != NULL) {
         cJSON_AddNumberToObject(json, "epochs", (double)results->epochs);
         cJSON_AddNumberToObject(json, "seconds", results->seconds);

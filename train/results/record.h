@@ -6,6 +6,7 @@
 #include "train/fit/evaluate.h"
 #include "train/fit/history.h"
 #include "train/fit/sweep.h"
+#include "train/head/settings.h"
 #include <stdio.h>
 
 /* CSV "epoch,loss,accuracy,val_loss,val_accuracy,seconds,learning_rate"; the validation's two and the rate
@@ -20,15 +21,15 @@ struct record_sweep {
 
 /* The results of a run; those with no rows are null in JSON. */
 struct record_results {
-    const struct fit_epoch
-        *history; /* NULL: nothing was fitted, and epochs, seconds and history are left out */
+    const struct settings *settings; /* of what was fitted, NULL: nothing was, */
+    const struct fit_epoch *history; /* and this too; epochs and seconds are left out then */
     size_t epochs;
     double seconds;
     struct evaluate_result train, validation, test;
     struct record_sweep sweep;
 };
 
-/* One JSON object: epochs, seconds, history, sweep, train, validation, test. STATUS_NO_MEMORY; errors of the
+/* One JSON object: settings, epochs, seconds, history, sweep, train, validation, test. STATUS_NO_MEMORY; errors of the
  * stream are left to its owner. */
 enum status record_json(FILE *stream, const struct record_results *results);
 
