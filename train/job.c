@@ -88,7 +88,7 @@ static enum status weigh_classes(struct job *job) {
 }
 
 /* Keras' rule holds back the LAST rows. Of data sorted by class these are (nearly) whole classes, for which the fit is
- * then of no use: warns of classes of which no row is fitted, or less than a quarter of their share. */
+ * then worth nothing: warns of classes of which no row is fitted, or less than a quarter of their share. */
 static enum status warn_of_unfitted(const struct job *job) {
     enum { NAMED_MAX = 8 };
     size_t classes = job->session->head.classes, count = 0, used = 0;

@@ -147,7 +147,7 @@ class Checkpoint(unittest.TestCase):
                          "--class-weights=balanced", f"--early-stopping={EPOCHS}")
 
     def test_killed_with_rows_in_the_cache(self):
-        self.check_kills(f"--epochs={EPOCHS // 5}", "--memory=100K")
+        self.check_kills(f"--epochs={EPOCHS // 5}", "--memory=160K")
 
     # ---- Ctrl-C ----
 
@@ -210,10 +210,10 @@ class Checkpoint(unittest.TestCase):
                 (["schedule=constant there, step here", "step_epochs=0 there, 3 here", "step_factor=0 there"], *kept,
                  "--schedule=step", "--step-epochs=3"),
                 (["early_stopping=0 there, 5 here"], *kept, "--early-stopping=5"),
-                (["standardize=0 there, 1 here"], *kept, "--standardize"),
+                (["standardized=0 there, 1 here"], *kept, "--standardize"),
                 (["class_weights=none there, balanced here"], *kept, "--class-weights=balanced"),
                 (["sweep= there, lr=1,2 here"], *kept, "--sweep=lr=1,2"),
-                (["memory_for_a_part=0 there, 51200 here"], *kept, "--memory=100K", "-q")):
+                (["memory_for_a_part=0 there, 51200 here"], *kept, "--memory=160K", "-q")):
             with self.subTest(options=options):
                 self.refused(["state: the checkpoint of another fit", *words], *options)
         small = [keras.make_rows(rows, DIM, 10, seed) for rows, seed in ((ROWS - 1, 1), (TEST_ROWS, 2))]
@@ -290,12 +290,12 @@ class Checkpoint(unittest.TestCase):
 
     def test_wrong_command_lines(self):
         for words, *options in (
-                ("--checkpoint-every needs a --checkpoint", "--checkpoint-every=3"),
+                ("--checkpoint-every needs --checkpoint", "--checkpoint-every=3"),
                 ("--checkpoint-every=0", "--checkpoint=x", "--checkpoint-every=0"),
                 ("--checkpoint-every=x", "--checkpoint=x", "--checkpoint-every=x"),
-                ("--checkpoint=: must name a file", "--checkpoint="),
-                ("--checkpoint and --logdir are of no use with a --sweep of lbfgs", "--checkpoint=x", "--optimizer=lbfgs", "--sweep=l2=0,1"),
-                ("--checkpoint is of no use with --evaluate", "--checkpoint=x", "--evaluate=h.h5"),
+                ("--checkpoint=: the name of a file is missing", "--checkpoint="),
+                ("--checkpoint and --logdir do not go with a --sweep of lbfgs", "--checkpoint=x", "--optimizer=lbfgs", "--sweep=l2=0,1"),
+                ("--checkpoint does not go with --evaluate", "--checkpoint=x", "--evaluate=h.h5"),
                 ("one file", "--checkpoint=head.h5"), ("one file", "--checkpoint=./head.h5"),
                 ("one file", "--checkpoint=./x", "--output=../" + os.path.basename(self.folder) + "/x"), ("one file", "--checkpoint=x", "--json=x"),
                 ("one file", "--checkpoint=x", "--history=x")):

@@ -243,8 +243,8 @@ class Sweep(Case):
                 ("--sweep: 'lr' is not KEY=", "--sweep=lr"),
                 ("lr=x: must be a number", "--sweep=lr=x"),
                 ("'dropout' cannot be swept", "--sweep=dropout=0.5"),
-                ("momentum is of no use with --optimizer=adam", "--sweep=momentum=0.5"),
-                ("lr is of no use with --optimizer=lbfgs", "--optimizer=lbfgs", "--sweep=lr=1"),
+                ("momentum does not go with --optimizer=adam", "--sweep=momentum=0.5"),
+                ("lr does not go with --optimizer=lbfgs", "--optimizer=lbfgs", "--sweep=lr=1"),
                 ("lr is given twice", "--sweep=lr=1;lr=2"),
                 ("more than 4096", "--sweep=" + ";".join(f"{key}=" + ",".join(map(str, range(1, 66)))
                                                          for key in ("lr", "l2"))),
@@ -253,18 +253,18 @@ class Sweep(Case):
                 ("--momentum is given, and momentum", "--optimizer=sgd", "--momentum=0.5", "--sweep=momentum=0.1"),
                 ("--refit goes with --sweep", "--refit"),
                 ("--sweep needs validation rows", "--sweep=lr=1,2", "--validation-split=0"),
-                ("--validation-split is of no use with --folds", "--folds=3", "--validation-split=0.3"),
-                ("--checkpoint and --logdir are of no use with --folds", "--folds=3", "--checkpoint=c"),
-                ("--checkpoint and --logdir are of no use with --folds", "--folds=3", "--logdir=l"),
-                ("--logdir are of no use with a --sweep of lbfgs", "--optimizer=lbfgs", "--sweep=l2=0,1", "--logdir=l"),
+                ("--validation-split does not go with --folds", "--folds=3", "--validation-split=0.3"),
+                ("--checkpoint and --logdir do not go with --folds", "--folds=3", "--checkpoint=c"),
+                ("--checkpoint and --logdir do not go with --folds", "--folds=3", "--logdir=l"),
+                ("--logdir do not go with a --sweep of lbfgs", "--optimizer=lbfgs", "--sweep=l2=0,1", "--logdir=l"),
                 ("--folds=1", "--folds=1"), ("--folds=x", "--folds=x"), ("--folds=-2", "--folds=-2"),
                 ("--memory=0", "--memory=0"), ("--memory=5X", "--memory=5X"), ("--memory=", "--memory="),
                 ("--memory=1.5G", "--memory=1.5G"), ("--memory=-1", "--memory=-1"), ("--memory=1KK", "--memory=1KK"),
                 ("--memory=99999999999G", "--memory=99999999999G"),
-                ("--sweep is of no use with --evaluate", "--evaluate=h.h5", "--sweep=lr=1"),
-                ("--folds is of no use with --predict", "--predict=h.h5", "--folds=3"),
-                ("--refit is of no use with --evaluate", "--evaluate=h.h5", "--refit"),
-                ("--memory is of no use with --export", "--export=npy", "-o", "x", "--memory=1M")):
+                ("--sweep does not go with --evaluate", "--evaluate=h.h5", "--sweep=lr=1"),
+                ("--folds does not go with --predict", "--predict=h.h5", "--folds=3"),
+                ("--refit does not go with --evaluate", "--evaluate=h.h5", "--refit"),
+                ("--memory does not go with --export", "--export=npy", "-o", "x", "--memory=1M")):
             with self.subTest(options=options):
                 self.refused(2, words, *options, "features.h5")
 

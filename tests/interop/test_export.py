@@ -164,10 +164,10 @@ class Export(unittest.TestCase):
                                 (["cannot go to standard output"], "--export=npy", "-o", "-"),
                                 (["exclude each other"], "--export=npy", "-o", "x", "--evaluate=head.h5"),
                                 (["exclude each other"], "--export=npy", "-o", "x", "--predict=head.h5"),
-                                (["--epochs is of no use with --export"], "--export=npy", "-o", "x", "--epochs=3"),
-                                (["--logdir is of no use with --export"], "--export=npy", "-o", "x", "--logdir=y"),
-                                (["--json is of no use with --export"], "--export=npy", "-o", "x", "--json=y"),
-                                (["--threads is of no use with --export"], "--export=npy", "-o", "x", "-j2")):
+                                (["--epochs does not go with --export"], "--export=npy", "-o", "x", "--epochs=3"),
+                                (["--logdir does not go with --export"], "--export=npy", "-o", "x", "--logdir=y"),
+                                (["--json does not go with --export"], "--export=npy", "-o", "x", "--json=y"),
+                                (["--threads does not go with --export"], "--export=npy", "-o", "x", "-j2")):
             with self.subTest(options=options):
                 self.refused(2, words, *options)
 

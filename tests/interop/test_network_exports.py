@@ -312,7 +312,7 @@ class Exports(helpers.Case):
             self.refused(2, ["needs a --head"], export, "-o", out)
             self.refused(2, ["takes no CACHE", cache], export, head_is, "-o", out, cache)
             self.refused(2, ["standard output"], export, head_is, "-o", "-")
-            self.refused(2, ["--epochs is of no use"], export, head_is, "-o", out, "--epochs=3")
+            self.refused(2, ["--epochs does not go with"], export, head_is, "-o", out, "--epochs=3")
             self.refused(1, ["other weights", "--weights", self.digest(), "random:3"], export, head_is, "--weights=random:3", "-o", out)
             self.refused(1, ["no-such"], export, head_is, "--weights=no-such", "-o", out)
             self.refused(1, ["no-such"], export, "--head=no-such", weights_are, "-o", out)
@@ -323,8 +323,8 @@ class Exports(helpers.Case):
             self.refused(1, ["no-such"], export, head_is, weights_are, "-o", self.folder / "no-such" / NAMES[name])
         for ending in ("weights.h5", "keras", "onnx", "h5x"):
             self.refused(2, ["NAME.h5"], "--export=keras", head_is, weights_are, "-o", self.folder / f"network.{ending}")
-        self.refused(2, ["--head is of no use"], head_is, cache)
-        self.refused(2, ["--weights is of no use"], weights_are, cache)
+        self.refused(2, ["--head does not go with"], head_is, cache)
+        self.refused(2, ["--weights does not go with"], weights_are, cache)
 
     def test_full_disk(self):
         cache, head = self.small()

@@ -112,11 +112,11 @@ class CommandLine(Folder):
 
     def test_wrong_command_lines(self):
         self.fitted("--epochs=1", "features.h5")
-        for words, *options in ((["--images needs a --report"], "--images=data"),
+        for words, *options in ((["--images needs --report"], "--images=data"),
                                 (["one file"], "--report=x", "--json=x"),
                                 (["one file"], "--report=head.h5"),
-                                (["--report is of no use with --predict"], "--predict=head.h5", "--report=x"),
-                                (["--report is of no use with --export"], "--export=npy", "-ox", "--report=x")):
+                                (["--report does not go with --predict"], "--predict=head.h5", "--report=x"),
+                                (["--report does not go with --export"], "--export=npy", "-ox", "--report=x")):
             with self.subTest(options=options):
                 self.refused(2, words, *options, "features.h5")
 

@@ -361,15 +361,15 @@ class TensorBoard(unittest.TestCase):
 
     def test_wrong_command_lines(self):
         self.fitted("--epochs=1")
-        for words, *options in ((["--histogram-freq needs a --logdir"], "--histogram-freq=1"),
+        for words, *options in ((["--histogram-freq needs --logdir"], "--histogram-freq=1"),
                                 (["--histogram-freq=1000001", "to 1000000"], "--logdir=x", "--histogram-freq=1000001"),
                                 (["--histogram-freq=-1"], "--logdir=x", "--histogram-freq=-1"),
                                 (["--histogram-freq=1.5"], "--logdir=x", "--histogram-freq=1.5"),
                                 (["--logdir=", "folder"], "--logdir="),
                                 (["two results", "one file"], "--logdir=x", "--json=x"),
                                 (["two results", "one file"], "--logdir=head.h5"),
-                                (["--logdir is of no use with --evaluate"], "--evaluate=head.h5", "--logdir=x"),
-                                (["--histogram-freq is of no use"], "--predict=head.h5", "--histogram-freq=0")):
+                                (["--logdir does not go with --evaluate"], "--evaluate=head.h5", "--logdir=x"),
+                                (["--histogram-freq does not go with"], "--predict=head.h5", "--histogram-freq=0")):
             with self.subTest(options=options):
                 self.refused(2, words, *options)
 

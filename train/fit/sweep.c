@@ -27,7 +27,7 @@ static enum status find_key(struct sweep *sweep, const char *text, size_t length
     if (key == SWEEP_KEYS)
         return status_set(STATUS_USAGE, "'%.*s' cannot be swept: lr, l2 and momentum can", (int)length, text);
     if (!limits[key].useful[kind])
-        return status_set(STATUS_USAGE, "%s is of no use with --optimizer=%s", sweep_keys[key],
+        return status_set(STATUS_USAGE, "%s does not go with --optimizer=%s", sweep_keys[key],
                           settings_optimizers[kind]);
     for (size_t k = 0; k < sweep->key_count; k++)
         if (sweep->keys[k].key == key)

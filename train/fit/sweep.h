@@ -38,7 +38,7 @@ struct sweep_result {
 extern const char *const sweep_keys[SWEEP_KEYS];
 
 /* Reads a specification for an optimizer. STATUS_USAGE with a message that says what is wrong: an unknown
- * key, one given twice or of no use to the optimizer, no number, out of range (lr > 0, l2 >= 0, 0 < momentum
+ * key, one given twice or one that does not go with the optimizer, no number, out of range (lr > 0, l2 >= 0, 0 < momentum
  * <= 1), a value given twice, too many combinations. */
 enum status sweep_parse(struct sweep *sweep_ret, const char *text, enum optim_kind kind);
 
