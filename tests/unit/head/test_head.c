@@ -117,7 +117,8 @@ static void test_round_trip(void **state) {
         assert_int_equal(got.settings.epochs, 7);
         assert_int_equal(got.settings.seed, 1234567890123);
         assert_int_equal(got.settings.nesterov, 1);
-        assert_true(got.settings.learning_rate == 0.01 && got.settings.momentum == 0.9 && got.settings.l2 == 1e-4);
+        assert_true(got.settings.learning_rate == 0.01 && got.settings.momentum == 0.9 &&
+                    got.settings.l2 == 1e-4);
         assert_true(got.settings.validation_split == 0.2);
         assert_int_equal(got.settings.optimizer, OPTIM_SGD);
         assert_string_equal(got.isa, "generic");

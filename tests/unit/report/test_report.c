@@ -56,11 +56,9 @@ static struct fixture *make(size_t classes, size_t epochs) {
                                          .train = {0.25, 0.9, 6000},
                                          .validation = {0.5, 0.875, 1200},
                                          .test = {0.375, 857.0 / ROWS, ROWS}};
-    f->training = (struct head_io_training){.settings = {.epochs = 40,
-                                                         .batch_size = 128,
-                                                         .learning_rate = 0.001,
-                                                         .validation_split = 0.2},
-                                            .isa = "avx2"};
+    f->training = (struct head_io_training){
+        .settings = {.epochs = 40, .batch_size = 128, .learning_rate = 0.001, .validation_split = 0.2},
+        .isa = "avx2"};
     snprintf(f->info.backbone, sizeof f->info.backbone, "vgg16");
     f->input = (struct report_input){.argv = command,
                                      .results = &f->results,
