@@ -2,7 +2,7 @@
 #ifdef __x86_64__
 #define KERNEL(name) name##__avx2
 #define ISA "avx2"
-#define VL 8
+#define VECTOR_NBYTES 32
 #define HEAD_KERNELS_BLOCK 6
 #include "train/head/head_kernels_template.h"
 #else

@@ -2,7 +2,7 @@
 #ifdef __x86_64__
 #define KERNEL(name) name##__avx512
 #define ISA "avx512"
-#define VL 16
+#define VECTOR_NBYTES 64
 #define HEAD_KERNELS_BLOCK 14
 #include "train/head/head_kernels_template.h"
 #else

@@ -3,7 +3,7 @@
  *
  *     KERNEL(name)    name##__<isa>
  *     ISA             "<isa>"
- *     VL              floats per vector: 16, 8 or 4
+ *     VECTOR_NBYTES   of a vector: 64, 32 or 16
  *     HEAD_KERNELS_BLOCK   classes worked on at a time; 2 * HEAD_KERNELS_BLOCK accumulators and 3 vectors more must fit
  *                     in the registers
  *
@@ -240,7 +240,7 @@ static inline void KERNEL(logits)(const float *parts, size_t part_count, size_t 
         for (size_t p = 1; p < part_count; p++)
             z += ((const vec *)(parts + p * part_stride))[i];
         ((vec *)out)[i] = z;
-        top[i % NV] = LARGER(top[i % NV], z);
+        top[i % NV] = vec_max(top[i % NV], z);
     }
 }
 
@@ -378,7 +378,7 @@ static void KERNEL(adam)(const struct head_kernels_adam *step, size_t count, con
         vec square = v[i] + (slope * slope - v[i]) * s.one_minus_beta2;
         m[i] = mean;
         v[i] = square;
-        w[i] -= s.alpha * mean / (SQRT(square) + s.epsilon);
+        w[i] -= s.alpha * mean / (vec_sqrt(square) + s.epsilon);
     }
 }
 

@@ -1,50 +1,18 @@
-/* head_kernels_vec: vectors of VL floats (16, 8 or 4, defined before), and sums over and shuffles of their lanes,
- * for head_kernels_template.h. They are GCC's vector extensions, which Clang has too. */
+/* head_kernels_vec: sums over and shuffles of the lanes of vectors of VL floats, for head_kernels_template.h. */
 #ifndef TRAIN_HEAD_HEAD_KERNELS_VEC_H
 #define TRAIN_HEAD_HEAD_KERNELS_VEC_H
 
+#include "common/base/vec.h"
 #include "train/head/head_kernels.h"
 
-#include <math.h>
-#include <stdint.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
+#define VL (VECTOR_NBYTES / 4)
 enum { NV = HEAD_KERNELS_LANES / VL }; /* vectors per 16 floats */
-
-typedef float vec __attribute__((vector_size(4 * VL), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * VL), may_alias));
-typedef uint32_t uvec __attribute__((vector_size(4 * VL), may_alias)); /* it may overflow */
-
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* HOLD(v): keeps a vector in a register that the compiler would read from memory once for each use. */
 #ifdef __x86_64__
 #define HOLD(v) __asm__("" : "+v"(v))
 #else
 #define HOLD(v) (void)0
-#endif
-
-/* SQRT(v): of each element. LARGER(a, b): a where a > b, else b. */
-#if VL == 16
-#define SQRT(v) ((vec)_mm512_sqrt_ps((__m512)(v)))
-#define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
-#elif VL == 8
-#define SQRT(v) ((vec)_mm256_sqrt_ps((__m256)(v)))
-#define LARGER(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
-#else
-#ifdef __x86_64__
-#define SQRT(v) ((vec)_mm_sqrt_ps((__m128)(v)))
-#define LARGER(a, b) ((vec)_mm_max_ps((__m128)(a), (__m128)(b)))
-#else
-#define SQRT(v) ((vec){sqrtf((v)[0]), sqrtf((v)[1]), sqrtf((v)[2]), sqrtf((v)[3])})
-#define LARGER(a, b) ((vec)(((ivec)(a) & ((a) > (b))) | ((ivec)(b) & ~((a) > (b)))))
-#endif
 #endif
 
 static const vec zero = {0};

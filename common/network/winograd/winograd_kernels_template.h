@@ -7,56 +7,19 @@
  *                     a broadcast must fit in the registers
  * The compiler contracts a * b + c to one fused operation where the set has it, and never reorders:
  * each function gives the same bits for each element, whatever its other arguments. */
+#include "common/base/vec.h"
 #include "common/network/winograd/winograd_kernels.h"
 #include "common/network/winograd/winograd_transforms.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 enum { LANES = VECTOR_NBYTES / sizeof(float) };
-
-/* Loops with a constant number of turns, over arrays that are to live in registers. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
-#if VECTOR_NBYTES == 64
-static inline vec vec_max(vec a, vec b) {
-    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
-}
-#elif VECTOR_NBYTES == 32
-static inline vec vec_max(vec a, vec b) {
-    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
-}
-#elif defined(__x86_64__)
-static inline vec vec_max(vec a, vec b) {
-    return (vec)_mm_max_ps((__m128)a, (__m128)b);
-}
-#else
-typedef int mask __attribute__((vector_size(VECTOR_NBYTES)));
-static inline vec vec_max(vec a, vec b) { /* a > b ? a : b */
-    mask greater = a > b;
-    return (vec)((greater & (mask)a) | (~greater & (mask)b));
-}
-#endif
 
 /* The rectifier. Its argument comes second, which lets NaN through. */
 static inline vec vec_relu(vec x) {
     return vec_max((vec){0}, x);
-}
-
-static inline vec vec_load(const float *from) {
-    return *(const vec *)(const void *)from;
-}
-
-static inline void vec_store(float *to, vec x) {
-    *(vec *)(void *)to = x;
 }
 
 /* ---- Products ---- */

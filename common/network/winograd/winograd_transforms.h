@@ -33,9 +33,8 @@
 #ifndef COMMON_NETWORK_WINOGRAD_WINOGRAD_TRANSFORMS_H
 #define COMMON_NETWORK_WINOGRAD_WINOGRAD_TRANSFORMS_H
 
+#include "common/base/vec.h"
 #include "common/network/winograd/winograd_points.h"
-
-typedef float vec __attribute__((vector_size(VECTOR_NBYTES)));
 
 /* Elementary symmetric polynomials of squares: the coefficients of (x^2 - a^2)(x^2 - b^2)... are
  * 1, -E1, E2, -E3, E4. */
