@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
@@ -35,6 +36,14 @@ class Links(helpers.Case):
         done = helpers.run("-q", "-j1", "--size=32", "--weights=random:1", *options, cwd=self.folder)
         self.assertEqual(done.returncode, status, done.stderr)
         return done
+
+    def wait(self, condition, process):
+        """Until something is there, which it is at once, or never: then the process, which has no end, is killed."""
+        deadline = time.monotonic() + 120
+        helpers.wait_for(lambda: condition() or time.monotonic() > deadline, process)
+        if not condition():
+            process.kill()
+            self.fail("it did not appear")
 
     def link(self, *names):
         """Links in the folder to files of the same names in disk/."""
@@ -82,7 +91,7 @@ class Links(helpers.Case):
         self.link("c.h5")
         with subprocess.Popen([TRAIN, "-q", "--epochs=1000000", "--batch-size=1", "--checkpoint=c.h5", "--checkpoint-every=1",
                                "features.h5"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            self.assertTrue(helpers.wait_for(self.path("disk/c.h5").exists, process), "ended early")
+            self.wait(self.path("disk/c.h5").exists, process)
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
@@ -157,7 +166,7 @@ class Links(helpers.Case):
         with subprocess.Popen([TRAIN, "-q", "--epochs=1000000", "--batch-size=1", "--json=j.json", "features.h5"], cwd=self.folder,
                               stdout=subprocess.DEVNULL) as process:
             left = lambda: [name for name in os.listdir(self.folder) if name.startswith("j.json")]  # noqa: E731
-            self.assertTrue(helpers.wait_for(left, process), "ended early")
+            self.wait(left, process)
             process.kill()
         self.assertRegex(left()[0], r"\Aj\.json\.[a-z0-9]{6}\.partial\Z")
         self.train("--epochs=2", "--json=j.json", "features.h5")
