@@ -85,14 +85,13 @@ class Threads(Case):
             self.assertEqual(process.wait(timeout=600), 128 + 15)
 
     def test_extract(self):
-        dataset = self.folder / "data"
-        helpers.write_dataset(dataset, helpers.digits(40, 20))
-        for engine in ("winograd", "gemm"):
-            made = set()
+        weights, _ = helpers.weights_file()
+        for engine, counts in ("winograd", (140, 70)), ("gemm", (10, 5)):  # blocks of 64 images
+            dataset, made = helpers.write_dataset(self.folder / engine, helpers.digits(*counts)), set()
             for variable in ["A=1", *VARIABLES]:
                 cache = self.folder / "features.h5"
                 env = dict(os.environ, LC_ALL="C", **made_of([variable]))
-                subprocess.run([helpers.EXTRACT, "-q", "-j3", "-s32", "-wrandom:1", "-e", engine, "-o", cache, dataset],
+                subprocess.run([helpers.EXTRACT, "-q", "-j3", "-s32", "-w", weights, "-e", engine, "-o", cache, dataset],
                                env=env, check=True, timeout=600)
                 made.add(cache.read_bytes())
                 cache.unlink()

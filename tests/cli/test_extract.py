@@ -22,10 +22,10 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
 import helpers  # noqa: E402
-from helpers import ASAN, EXTRACT, NAMES, SCRATCH  # noqa: E402
+import machine  # noqa: E402
+from helpers import EXTRACT, NAMES, SCRATCH  # noqa: E402
 
-NOBODY = 65534
-WEIGHTS = "--weights=random:1"
+WEIGHTS = f"--weights={helpers.write_notop(SCRATCH / 'weights.h5', helpers.random_tensors(1))}"  # are read sooner than made
 DATA = helpers.synthetic_digits(20, 1) + helpers.synthetic_digits(10, 2)
 DATASET = helpers.write_dataset(SCRATCH / "data", DATA)
 # Long enough that a signal finds it at work: blocks of 64 images.
@@ -347,17 +347,13 @@ class WrongOutput(Case):
     def test_no_permission(self):
         """As nobody, because root may do everything."""
         self.folder.chmod(0o755)
-        options = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        if not options and os.geteuid() != os.stat(self.folder).st_uid:
-            self.skipTest("neither root nor the owner")
         program = self.folder / "extract"  # where nobody can reach it
         shutil.copy(EXTRACT, program)
         closed = self.folder / "closed"
         closed.mkdir(mode=0o555)
         try:
             def refuse(*words, arguments):
-                result = subprocess.run([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env=helpers.environment(), **options)
+                result = machine.run([program, *map(str, arguments)], env=helpers.environment(), **machine.NOBODY)
                 self.assert_one_line(result, 1, *words)
 
             refuse(closed / "cache.h5", "Permission denied", "another --output", arguments=self.arguments(cache=closed / "cache.h5"))
@@ -594,32 +590,46 @@ class Signals(Case):
     @classmethod
     def setUpClass(cls):
         cls.whole = SCRATCH / "whole.h5"
-        result = helpers.run("-q", f"--output={cls.whole}", WEIGHTS, "--size=32", "--engine=gemm", "--threads=1", LONG)
+        result = helpers.run("-q", f"--output={cls.whole}", WEIGHTS, "--size=32", "--threads=1", LONG)
         assert result.returncode == 0, result.stderr
 
     def start(self, *more, **options):
-        return helpers.start(*self.arguments("--engine=gemm", "--threads=1", *more, dataset=LONG), **options)
+        return helpers.start(*self.arguments("--threads=1", *more, dataset=LONG), **options)
+
+    def stopped(self, *more, at_work=None, **options):
+        """A run that was stopped behind its first block and before its last one, or when at_work(process) holds."""
+        def launch():
+            for path in self.folder.iterdir():
+                path.unlink()
+            self.process = self.start(*more, **options)
+            return self.process
+
+        def behind_a_block():
+            return 0 < (helpers.progress_of(self.partial) or [0])[0] < len(LONG_DATA[0])
+
+        return machine.stopped(launch, (lambda: at_work(self.process)) if at_work else behind_a_block)
+
+    def stopped_in_first_block(self, seconds, *more):
+        """A run that has no block yet, but so many seconds of a processor's time behind the making of the cache."""
+        begin = {}
+
+        def at_work(process):
+            if helpers.progress_of(self.partial) != [0, 0]:
+                return False
+            used = machine.cpu_seconds(process)
+            return used - begin.setdefault(process.pid, used) >= seconds
+
+        return self.stopped(*more, at_work=at_work)
 
     @property
     def partial(self):
         return self.folder / "cache.h5.partial"
 
-    def wait_for_rows(self, process, rows=1):
-        if not helpers.wait_for(lambda: (helpers.progress_of(self.partial) or [0])[0] >= rows, process):
-            self.fail("it ended too soon: " + process.communicate()[1])
-
     def test_interrupted_and_resumed(self):
         for number, status in (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129):
             with self.subTest(signal=number.name):
-                self.cache.unlink(missing_ok=True)
-                path = self.folder / "run.json"
-                with self.start(f"--json={path}") as process:
-                    self.wait_for_rows(process)
-                    process.send_signal(signal.SIGSTOP)
-                    self.assertLess(sum(helpers.progress_of(self.partial) or [self.TOTAL]), self.TOTAL, "too fast")
-                    process.send_signal(number)
-                    process.send_signal(signal.SIGCONT)
-                    out, err = process.communicate()
+                process = self.stopped(f"--json={self.folder / 'run.json'}")
+                out, err = machine.go_on(process, number)
                 self.assertEqual(process.returncode, status)
                 self.assertEqual(out, "")
                 self.assertRegex(err, rf"\Aextract: {self.cache}: interrupted after \d+ of {self.TOTAL} images; "
@@ -632,7 +642,7 @@ class Signals(Case):
                 self.assertIn(f"unfinished, {kept} of {self.TOTAL} rows", told)
                 self.assertIn("unfinished", self.succeed(f"--verify={self.partial}").stdout)
 
-                result = self.succeed(*self.arguments("--engine=gemm", "--threads=2", "--json=-", dataset=LONG))
+                result = self.succeed(*self.arguments("--threads=2", "--json=-", dataset=LONG))
                 found = json.loads(result.stdout)
                 self.assertEqual((found["images"], found["resumed"]), (self.TOTAL - kept, kept))
                 self.assertIn(f"going on behind {kept} of {self.TOTAL} images", result.stderr)
@@ -641,65 +651,47 @@ class Signals(Case):
 
     def test_the_block_under_way_is_finished(self):
         """The signal comes before the first block is done; that block is kept all the same."""
-        if ASAN:
-            self.skipTest("timing of a build with sanitizers")
-        warm = self.warm_up()
-        with self.start("--size=64") as process:  # blocks of 49 images, about half a second each
-            if not helpers.wait_for(lambda: helpers.progress_of(self.partial) and cpu_seconds(process) > warm + 0.15, process):
-                self.fail("it ended too soon")
-            before = helpers.progress_of(self.partial)
-            process.send_signal(signal.SIGINT)
-            err = process.communicate()[1]
-        self.assertEqual(process.returncode, 130, err)
-        if before != [0, 0]:
-            self.skipTest("the first block was done before the signal came")
-        self.assertIn("interrupted after 49 of", err)
-
-    def warm_up(self):
-        """CPU seconds of a run of this size on two images, which is all that comes before the first block."""
-        cache = self.folder / "one.h5"
-        before = os.times()
-        self.succeed("-q", f"--output={cache}", WEIGHTS, "--size=64", "--engine=gemm", "--threads=1", "--limit=2", LONG)
-        after = os.times()
-        cache.unlink()
-        return after.children_user + after.children_system - before.children_user - before.children_system
+        seconds, kept = 0.1, 0
+        while kept == 0:  # it came even before the block was read
+            process = self.stopped_in_first_block(seconds, "--engine=gemm", "--size=64")  # blocks of 49 images, about half a second each
+            _, err = machine.go_on(process, signal.SIGINT)
+            self.assertEqual(process.returncode, 130, err)
+            kept = int(err.split("interrupted after ")[1].split()[0])
+            seconds *= 1.3
+        self.assertEqual(kept, 49)
 
     def test_second_signal_ends_it_at_once(self):
-        with self.start("--engine=reference") as process:  # many seconds for the first block
-            if not helpers.wait_for(lambda: helpers.progress_of(self.partial) is not None, process):
-                self.fail("it ended too soon")
-            at_work = cpu_seconds(process) + 0.7
-            if not helpers.wait_for(lambda: cpu_seconds(process) > at_work, process):
-                self.fail("it ended too soon")
+        seconds, status = 0.3, 130
+        while status == 130:
+            process = self.stopped_in_first_block(seconds, "--engine=reference")  # many seconds for the first block
+            process.send_signal(signal.SIGCONT)
             while process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.05)
-            process.communicate()
-        self.assertEqual(process.returncode, -signal.SIGINT)
+            err, status = process.communicate()[1], process.returncode
+            if status == 130:
+                self.assertIn("interrupted after 0 of", err)  # the first one came before the block was read
+            seconds *= 1.5
+        self.assertEqual(status, -signal.SIGINT)
         self.assertFalse(self.cache.exists())
 
     def test_ignored_signals_stay_ignored(self):
         """As nohup has it."""
-        with self.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
-            self.wait_for_rows(process)
-            process.send_signal(signal.SIGHUP)
-            err = process.communicate()[1]
+        process = self.stopped(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        _, err = machine.go_on(process, signal.SIGHUP)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(self.cache.read_bytes(), self.whole.read_bytes())
 
     def test_second_extract_is_refused(self):
-        with self.start() as process:
-            self.wait_for_rows(process)
-            process.send_signal(signal.SIGSTOP)
-            try:
-                self.assertEqual(self.names(), ["cache.h5.partial"])
-                for more in [], ["--force"], ["--preprocess=caffe"]:
-                    result = helpers.run(*self.arguments("--engine=gemm", *more, dataset=LONG))
-                    self.assert_one_line(result, 1, self.cache, "another extract", "--output")
-            finally:
-                process.send_signal(signal.SIGCONT)
-            err = process.communicate()[1]
+        process = self.stopped()
+        try:
+            self.assertEqual(self.names(), ["cache.h5.partial"])
+            for more in [], ["--force"], ["--preprocess=caffe"]:
+                result = helpers.run(*self.arguments(*more, dataset=LONG))
+                self.assert_one_line(result, 1, self.cache, "another extract", "--output")
+        finally:
+            _, err = machine.go_on(process)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(self.names(), ["cache.h5"])
         self.assertEqual(self.cache.read_bytes(), self.whole.read_bytes())
@@ -716,15 +708,6 @@ class Signals(Case):
                 self.assertRegex(err, r"\Aextract: [^\n]*another extract[^\n]*\n\Z")
         self.assertEqual(self.names(), ["cache.h5"])
         self.assertEqual(self.cache.read_bytes(), self.whole.read_bytes())
-
-
-def cpu_seconds(process):
-    """What a running process has used so far."""
-    try:
-        fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError):
-        return 0
 
 
 helpers.main(__name__)

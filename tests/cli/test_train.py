@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import h5py
@@ -19,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 ROWS, TEST_ROWS, DIM = 300, 70, 40
@@ -47,7 +47,7 @@ class Train(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def train(self, *options, **more):
-        return subprocess.run([TRAIN, *options], cwd=self.folder, capture_output=True, text=True, timeout=300, **more)
+        return machine.run([TRAIN, *options], cwd=self.folder, **more)
 
     def refused(self, status, words, *options, **more):
         """Exactly one line on standard error, that holds all the words; nothing on standard output; no new file."""
@@ -288,8 +288,7 @@ class Train(unittest.TestCase):
         self.assertTrue(stat_is_device("/dev/full"))
         for options in (["--epochs=1"], ["--evaluate=good.h5"], ["--predict=good.h5"], ["--epochs=1", "--json=-"]):
             with open("/dev/full", "w") as full:
-                done = subprocess.run([TRAIN, *options, "features.h5"], cwd=self.folder, stdout=full,
-                                      stderr=subprocess.PIPE, text=True, timeout=300)
+                done = self.train(*options, "features.h5", stdout=full)
             self.assertEqual(done.returncode, 1, options)
             self.assertIn("standard output: cannot write", done.stderr)
 
@@ -326,9 +325,8 @@ class Train(unittest.TestCase):
                                    cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stdout.readline()
         self.assertTrue(process.stdout.readline().split()[0] == "1")  # the first epoch is done
-        time.sleep(0.05)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=machine.PATIENCE)
         self.assertEqual(process.returncode, 128 + number, errors)
         self.assertRegex(errors.splitlines()[-1],
                          r"^train: interrupted in epoch [1-9][0-9]* of 1000000; nothing was saved$")

@@ -16,11 +16,14 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import h5py
 import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import machine  # noqa: E402
+from machine import wait_for  # noqa: E402,F401
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = (ROOT / os.environ.get("BUILD", "build/release")).resolve()
@@ -248,9 +251,8 @@ def start(*arguments, isa=None, **options):
 
 
 def run(*arguments, isa=None, **options):
-    """Runs the program to its end: .returncode, .stdout, .stderr."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 1800, **options}
-    return subprocess.run([EXTRACT, *map(str, arguments)], env=environment(isa), **options)
+    """Runs the program to its end: .returncode, .stdout, .stderr, the last without progress."""
+    return machine.run([EXTRACT, *map(str, arguments)], env=environment(isa), **options)
 
 
 def lacks_isa(isa):
@@ -277,15 +279,6 @@ def progress_of(path):
             return [int(f[f"{split}/progress"][0]) for split in ("train", "test")]
     except FileNotFoundError:
         return None
-
-
-def wait_for(condition, process):
-    """Polls until the condition holds (true) or the process has ended (false)."""
-    while process.poll() is None:
-        if condition():
-            return True
-        time.sleep(0.002)
-    return False
 
 
 class Case(unittest.TestCase):
