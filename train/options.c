@@ -234,8 +234,11 @@ static bool has(const bool given[], const char *name) {
 }
 
 /* The first thing once all is read: which job it is, since most other checks hang on it. */
-static void choose_job(void *fields, const bool given[], int *job_ret, int *method_ret) {
+static void choose_job(const struct argp_state *state, void *fields, const bool given[], int *job_ret,
+                       int *method_ret) {
     struct options *options = fields;
+    if (has(given, "evaluate") + has(given, "predict") + has(given, "export") > 1)
+        cli_fail(state, "--evaluate, --predict and --export exclude each other");
     if (has(given, "evaluate"))
         options->mode = OPTIONS_EVALUATE;
     else if (has(given, "predict"))
@@ -369,8 +372,6 @@ static void check_files(const struct argp_state *state, struct options *options)
 
 static void check(const struct argp_state *state, void *fields, const bool given[]) {
     struct options *options = fields;
-    if (has(given, "evaluate") + has(given, "predict") + has(given, "export") > 1)
-        cli_fail(state, "--evaluate, --predict and --export exclude each other");
     if (options->cache == NULL && options->mode != OPTIONS_EXPORT_MODEL)
         cli_fail(state, "CACHE is missing: the file of features that extract made");
     if (options->mode == OPTIONS_EVALUATE || options->mode == OPTIONS_PREDICT)

@@ -78,7 +78,8 @@ static void set_field(const struct argp_state *state, const struct option_row *r
         break;
     case OPTION_FILE:
         if (*value == '\0')
-            cli_fail(state, "%s=: the name of a file is missing", name);
+            cli_fail(state, "%s=: the name of a %s is missing", name,
+                     strcmp(row->value, "DIR") == 0 ? "folder" : "file");
         *(const char **)field = value;
         break;
     case OPTION_TEXT:
@@ -104,7 +105,7 @@ static void check_rows(const struct argp_state *state, struct parse *parse) {
     int job = 0, method = 0;
     char list[128];
     if (program->choose_job != NULL)
-        program->choose_job(parse->fields, parse->given, &job, &method);
+        program->choose_job(state, parse->fields, parse->given, &job, &method);
     const struct option_row *row;
     for (size_t i = 0; (row = row_at(program, i)) != NULL; i++) {
         size_t needed;

@@ -56,7 +56,8 @@ struct option_program {
     bool (*take_argument)(void *fields, const char *text);
     /* Which job the command line is for, and by which method: indices of names[]. Then what one option asks of
      * another, by cli_fail(). Either may be NULL. */
-    void (*choose_job)(void *fields, const bool given[], int *job_ret, int *method_ret);
+    void (*choose_job)(const struct argp_state *state, void *fields, const bool given[], int *job_ret,
+                       int *method_ret);
     void (*check)(const struct argp_state *state, void *fields, const bool given[]);
     const char *const *job_names;    /* as "--evaluate", for messages */
     const char *method_option;       /* as "optimizer" */

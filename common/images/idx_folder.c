@@ -165,7 +165,7 @@ static enum status missing(const struct candidates *all, const char *folder, enu
 }
 
 /* Gives each role its file. */
-static enum status take(const struct candidates *all, const char *folder, unsigned needed,
+static enum status take(const struct candidates *all, const char *folder, unsigned needed, bool with_labels,
                         struct idx_folder *found) {
     struct candidate *chosen[ROLES];
     for (int r = 0; r < ROLES; r++) {
@@ -181,19 +181,22 @@ static enum status take(const struct candidates *all, const char *folder, unsign
         const struct candidate *other = chosen[2 * !part]; /* of the other part */
         if (images == NULL && labels == NULL && (needed & 1u << part))
             return missing(all, folder, (enum role)(2 * part), other != NULL ? other->path : NULL);
-        if ((images == NULL) != (labels == NULL))
+        if (with_labels ? (images == NULL) != (labels == NULL) : images == NULL && labels != NULL)
             return missing(all, folder, (enum role)(2 * part + (images != NULL)),
                            (images ? images : labels)->path);
         if (images == NULL)
             continue;
         found->parts[part].images = images->path;
-        found->parts[part].labels = labels->path;
-        images->path = labels->path = NULL; /* they are the caller's now */
+        images->path = NULL; /* they are the caller's now */
+        if (labels != NULL) {
+            found->parts[part].labels = labels->path;
+            labels->path = NULL;
+        }
     }
     return STATUS_OK;
 }
 
-enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, unsigned needed) {
+enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, unsigned needed, bool labels) {
     struct candidates all = {0};
     struct stat file;
     *found_ret = (struct idx_folder){0};
@@ -209,7 +212,7 @@ enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, un
     if (status == STATUS_OK)
         status = check_prefixes(&all, folder);
     if (status == STATUS_OK)
-        status = take(&all, folder, needed, found_ret);
+        status = take(&all, folder, needed, labels, found_ret);
     for (size_t i = 0; i < all.count; i++)
         free(all.list[i].path);
     free(all.list);

@@ -18,17 +18,18 @@
 
 enum { IDX_FOLDER_TRAIN, IDX_FOLDER_TEST, IDX_FOLDER_PARTS };
 
-/* Paths from malloc(), NULL where there is none. A part has both or neither. */
+/* Paths from malloc(), NULL where there is none. A part has both or neither, unless labels are not asked for. */
 struct idx_folder {
     struct idx_folder_part {
         char *images, *labels;
     } parts[IDX_FOLDER_PARTS];
 };
 
-/* Finds the files in `folder`. `needed`: bits (1 << part) of the parts that must be there. STATUS_IO when the folder or
+/* Finds the files in `folder`. `needed`: bits (1 << part) of the parts that must be there; `labels`:
+ * whether a part must have labels. STATUS_IO when the folder or
  * a file that is needed is not there; STATUS_FORMAT when there are none, saying
  * what was looked for and what comes near, or when there are too many, naming them. Freed with idx_folder_free(). */
-enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, unsigned needed);
+enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, unsigned needed, bool labels);
 void idx_folder_free(struct idx_folder *found); /* all zero is allowed */
 
 /* Whether a name is that of such a file. */

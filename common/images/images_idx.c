@@ -27,15 +27,15 @@ static enum status open_file(struct idx **idx_ret, const char *path, enum idx_ki
 static enum status open_part(struct files *files, int s, const struct idx_folder_part *paths, size_t limit,
                              struct images_info *info) {
     struct images_part *part = &info->parts[s];
-    uint8_t largest_pixel, largest_label;
+    uint8_t largest_pixel, largest_label = 0;
     enum status status = open_file(&files->images[s], paths->images, IDX_IMAGES);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && paths->labels != NULL)
         status = open_file(&files->labels[s], paths->labels, IDX_LABELS);
     if (status != STATUS_OK)
         return status;
     struct idx *images = files->images[s], *labels = files->labels[s];
     size_t count = idx_count(images);
-    if (count != idx_count(labels))
+    if (labels != NULL && count != idx_count(labels))
         return status_set(STATUS_FORMAT,
                           "%s: %zu images, but %s has %zu labels; they must be of the same data set",
                           idx_path(images), count, idx_path(labels), idx_count(labels));
@@ -49,9 +49,9 @@ static enum status open_part(struct files *files, int s, const struct idx_folder
     part->width = idx_width(images);
     snprintf(part->source, sizeof part->source, "%s", idx_path(images));
     status = idx_scan(images, part->rows, part->pixels_sha256, &largest_pixel);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && labels != NULL)
         status = idx_scan(labels, part->rows, part->labels_sha256, &largest_label);
-    if (status == STATUS_OK && largest_label + 1u > info->classes)
+    if (status == STATUS_OK && labels != NULL && largest_label + 1u > info->classes)
         info->classes = largest_label + 1u;
     return status;
 }
@@ -63,7 +63,7 @@ static enum status open_files(void **data_ret, const char *path, const struct im
     if (files == NULL)
         return status_set_no_memory(sizeof *files, path);
     unsigned needed = options->test_only ? 1 << IDX_FOLDER_TEST : 1 << IDX_FOLDER_TRAIN;
-    enum status status = idx_folder_find(&found, path, needed);
+    enum status status = idx_folder_find(&found, path, needed, !options->test_only);
     for (int s = options->test_only ? IMAGES_TEST : IMAGES_TRAIN; s < IMAGES_SPLITS && status == STATUS_OK;
          s++)
         if (found.parts[s].images != NULL)
@@ -87,10 +87,10 @@ static enum status read_row(void *data, enum images_split split, size_t row, uin
     uint8_t label = 0;
     enum status status = idx_seek(files->images[split], row);
     if (status == STATUS_OK)
-        status = idx_seek(files->labels[split], row);
-    if (status == STATUS_OK)
         status = idx_read(files->images[split], 1, pixels);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && files->labels[split] != NULL)
+        status = idx_seek(files->labels[split], row);
+    if (status == STATUS_OK && files->labels[split] != NULL)
         status = idx_read(files->labels[split], 1, &label);
     *label_ret = label;
     return status;

@@ -27,9 +27,10 @@ struct images_info {
 };
 
 struct images_options {
-    size_t size;    /* pixels are resized to size x size; 0: left as they are */
-    size_t limit;   /* rows of each part at most; 0: all */
-    bool test_only; /* the training part is not looked at */
+    size_t size;  /* pixels are resized to size x size; 0: left as they are */
+    size_t limit; /* rows of each part at most; 0: all */
+    bool
+        test_only; /* the training part is not looked at, and labels need not be there: for looking at pictures */
 };
 
 #endif

@@ -61,7 +61,9 @@ static bool take_argument(void *fields, const char *text) {
 }
 
 /* Green is the job of sleeping. */
-static void choose_job(void *fields, const bool given[], int *job_ret, int *method_ret) {
+static void choose_job(const struct argp_state *state, void *fields, const bool given[], int *job_ret,
+                       int *method_ret) {
+    (void)state;
     const struct fields *all = fields;
     (void)given;
     *job_ret = all->inner.colour;

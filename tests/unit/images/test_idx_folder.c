@@ -27,7 +27,7 @@ static void expect(const char *names, const char *train_images, const char *trai
                    const char *test_images, const char *test_labels) {
     struct idx_folder found;
     make(names);
-    assert_ok(idx_folder_find(&found, unit_path("d"), TRAIN));
+    assert_ok(idx_folder_find(&found, unit_path("d"), TRAIN, true));
     const char *want[] = {train_images, train_labels, test_images, test_labels};
     for (int i = 0; i < 4; i++) {
         const char *got = i % 2 ? found.parts[i / 2].labels : found.parts[i / 2].images;
@@ -46,7 +46,7 @@ static void expect(const char *names, const char *train_images, const char *trai
 static void expect_refused(const char *names, unsigned needed, enum status status, const char *part) {
     struct idx_folder found;
     make(names);
-    assert_fails(idx_folder_find(&found, unit_path("d"), needed), status, part);
+    assert_fails(idx_folder_find(&found, unit_path("d"), needed, true), status, part);
     assert_null(found.parts[0].images);
 }
 
@@ -99,9 +99,14 @@ static void test_refused(void **state) {
     expect_refused(USUAL " test-images-idx3-ubyte", TRAIN, STATUS_FORMAT, "which of them is meant?");
     expect_refused(USUAL " emnist-mnist-train-images-idx3-ubyte", TRAIN, STATUS_FORMAT, "several data sets");
     struct idx_folder found;
-    assert_fails(idx_folder_find(&found, unit_path("nowhere"), TRAIN), STATUS_IO, "nowhere/train-images");
+    make("t10k-images-idx3-ubyte");
+    assert_ok(idx_folder_find(&found, unit_path("d"), TEST, false)); /* pictures alone, to look at */
+    assert_true(found.parts[IDX_FOLDER_TEST].images != NULL && found.parts[IDX_FOLDER_TEST].labels == NULL);
+    idx_folder_free(&found);
+    assert_fails(idx_folder_find(&found, unit_path("nowhere"), TRAIN, true), STATUS_IO,
+                 "nowhere/train-images");
     unit_write_file(unit_path("train-images-idx3-ubyte"), "x", 1);
-    assert_fails(idx_folder_find(&found, unit_path("train-images-idx3-ubyte"), TRAIN), STATUS_FORMAT,
+    assert_fails(idx_folder_find(&found, unit_path("train-images-idx3-ubyte"), TRAIN, true), STATUS_FORMAT,
                  "the one that this file is in");
 }
 
