@@ -7,6 +7,7 @@
 #   PREFIX    where install puts things (/usr/local); DESTDIR is put before it
 #   OPENBLAS  the file of OpenBLAS that the programs load, a name or a path (libopenblas.so.0)
 #   PYTHON    the python3 that has Debian's python3-* packages
+#   T         a word: make test, asan and tsan run the files with it in their names
 #   V=1       shows the commands
 
 CONFIG ?= release
@@ -154,10 +155,10 @@ tests-built: all $(UNIT_TESTS) $(TOOLS)
 .PHONY: tests-built
 .SECONDARY:
 
-## test: installs what the tests need, builds, and runs all tests
+## test: installs what the tests need, builds, and runs all tests; T=WORD: the files with WORD in their names
 test: deps-test
 	@$(MAKE) --no-print-directory tests-built
-	@$(PYTHON) tests/run.py --build=$(BUILD) --bin=$(BIN) $(UNIT_TESTS) $(PYTHON_TESTS)
+	@$(PYTHON) tests/run.py --build=$(BUILD) --bin=$(BIN) --only='$(T)' $(UNIT_TESTS) $(PYTHON_TESTS)
 
 ## asan: the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 asan:
@@ -166,7 +167,7 @@ asan:
 ## tsan: the unit tests under ThreadSanitizer (clang's, with LLVM's OpenMP, which it can follow)
 tsan: deps-test
 	@$(MAKE) --no-print-directory CONFIG=tsan CC=clang tests-built
-	@$(PYTHON) tests/run.py --build=build/tsan --bin=build/tsan/bin --tsan $(patsubst $(BUILD)/%,build/tsan/%,$(UNIT_TESTS))
+	@$(PYTHON) tests/run.py --build=build/tsan --bin=build/tsan/bin --tsan --only='$(T)' $(patsubst $(BUILD)/%,build/tsan/%,$(UNIT_TESTS))
 
 ## lint: format, layers, symbol prefixes, shell scripts, and no warning from gcc or clang
 lint: deps-test
