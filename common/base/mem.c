@@ -36,15 +36,14 @@ static void read_statm(size_t *address_space_ret, size_t *resident_ret) {
     *resident_ret = resident > shared ? (size_t)(resident - shared) * page : 0;
 }
 
-/* Whether control groups leave memory for one more large block, when all of them are written to. The system gives more
- * than there is, and kills the process when it uses it. */
+/* Whether control groups leave memory for `nbytes` of large blocks, when all of them are written to: the system gives
+ * more than there is, and kills the process when it uses it. An eighth is for stacks, page tables and small blocks. */
 static bool control_groups_allow(size_t nbytes) {
     size_t left = cgroup_read("").memory_nbytes, address_space, resident;
     if (left == SIZE_MAX)
         return true;
     read_statm(&address_space, &resident);
-    return huge_nbytes + nbytes <=
-           resident + left / 8 * 7; /* the rest is for stacks, page tables, small blocks */
+    return nbytes <= resident + left / 8 * 7;
 }
 
 static size_t alignment_of(size_t nbytes) {
@@ -62,13 +61,15 @@ void *mem_alloc(size_t count, size_t size) {
     if (size != 0 && count > (SIZE_MAX - HUGE_PAGE) / size)
         return NULL;
     size_t alignment = alignment_of(count * size), rounded = mem_block_nbytes(count * size);
-    if (alignment == HUGE_PAGE && !control_groups_allow(rounded))
-        return NULL;
-    void *block = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (block != NULL && alignment == HUGE_PAGE) {
-        huge_nbytes += malloc_usable_size(block) / HUGE_PAGE * HUGE_PAGE;
+    if (alignment != HUGE_PAGE)
+        return aligned_alloc(alignment, rounded ? rounded : alignment);
+    bool allowed =
+        control_groups_allow(huge_nbytes += rounded); /* counted first: other threads may ask as well */
+    void *block = allowed ? aligned_alloc(alignment, rounded) : NULL;
+    if (block == NULL)
+        huge_nbytes -= rounded;
+    else
         (void)madvise(block, rounded, MADV_HUGEPAGE); /* advice: refusal costs speed only */
-    }
     return block;
 }
 

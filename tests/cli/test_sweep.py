@@ -93,7 +93,7 @@ class Sweep(Case):
             single[float(rate), float(l2)] = (result, f"{rate}-{l2}")
         result = self.fitted(*extra, f"--sweep={SWEEP}", "--history=x.csv")
         ranked = result["sweep"]
-        self.assertEqual(list(result), ["epochs", "seconds", "history", "sweep", "train", "validation", "test"])
+        self.assertEqual(list(result), ["settings", "epochs", "seconds", "history", "sweep", "train", "validation", "test"])
         self.assertEqual(sorted((line["learning_rate"], line["l2"]) for line in ranked), sorted(single))
         for line in ranked:
             alone, _ = single[line["learning_rate"], line["l2"]]

@@ -377,7 +377,7 @@ class Train(unittest.TestCase):
         self.assertIn("epoch", done.stdout)
         with open(self.path("x.json")) as file:
             result = json.load(file)
-        self.assertEqual(list(result), ["epochs", "seconds", "history", "train", "validation", "test"])
+        self.assertEqual(list(result), ["settings", "epochs", "seconds", "history", "train", "validation", "test"])
         self.assertEqual(result["epochs"], 4)
         self.assertEqual([result[name]["rows"] for name in ("train", "validation", "test")], [ROWS, 60, TEST_ROWS])
         with open(self.path("x.csv")) as file:
