@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20, SMALL_NBYTES = 16 << 20 };
 
 static long fail_countdown; /* set by tests through mem_test_fail_at() alone */
 
@@ -37,13 +37,13 @@ static void read_statm(size_t *address_space_ret, size_t *resident_ret) {
 }
 
 /* Whether control groups leave memory for `nbytes` of large blocks, when all of them are written to: the system gives
- * more than there is, and kills the process when it uses it. An eighth is for stacks, page tables and small blocks. */
+ * more than there is, and kills the process when it uses it. Some is for stacks, page tables and small blocks. */
 static bool control_groups_allow(size_t nbytes) {
     size_t left = cgroup_read("").memory_nbytes, address_space, resident;
     if (left == SIZE_MAX)
         return true;
     read_statm(&address_space, &resident);
-    return nbytes <= resident + left / 8 * 7;
+    return nbytes + SMALL_NBYTES <= resident + left;
 }
 
 static size_t alignment_of(size_t nbytes) {
