@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""README against the programs: every option of --help has its row in README's table, with the same default, and README names none
-that a program lacks; the make targets it names exist; the model tables have the totals it gives."""
+"""The manuals against the programs: every option of --help has its row in its program's manual, with the same default, and the
+manual names none that the program lacks; the make targets that README names exist; the model tables have the totals that are given;
+all links lead somewhere, all paths that are named exist, and README stays short."""
 import os
 import pathlib
 import re
@@ -8,7 +9,9 @@ import subprocess
 import unittest
 
 PROGRAMS = {"extract": os.environ.get("EXTRACT", "bin/extract"), "train": os.environ.get("TRAIN", "bin/train")}
-README = pathlib.Path("README.md").read_text("utf-8")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not {"build", "node_modules"} & set(path.relative_to(ROOT).parts))
 
 
 def run(*command):
@@ -19,8 +22,20 @@ def options_of_help(program):
     return set(re.findall(r"(--[a-z][a-z0-9-]*)", run(PROGRAMS[program], "--help").split("Exit status")[0]))
 
 
-def section(name):
-    return re.search(rf"^## {name}\n(.*?)^## ", README, re.M | re.S).group(1)
+def section(program):
+    """The section of its manual about the command line."""
+    text = (ROOT / program / "README.md").read_text("utf-8")
+    return re.search(r"^## Command line\n(.*?)^## ", text, re.M | re.S).group(1)
+
+
+def anchors(path):
+    """The anchors that GitHub makes of a document's headings, and those that it has of its own."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.M | re.S)
+    found = set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(name if name not in found else name + "-1")
+    return found
 
 
 def options_of_readme(program):
@@ -56,8 +71,34 @@ class Readme(unittest.TestCase):
         self.assertGreater(len(told), 3)
         self.assertEqual(told - known, set())
 
+    def test_links(self):
+        for document in DOCUMENTS:
+            text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+            for target in re.findall(r"\]\(([^)\s]+)\)", text):
+                if re.match(r"https?:", target):
+                    continue
+                with self.subTest(document=str(document.relative_to(ROOT)), target=target):
+                    path, _, anchor = target.partition("#")
+                    file = (document.parent / path).resolve() if path else document
+                    self.assertTrue(file.exists())
+                    if anchor:
+                        self.assertIn(anchor, anchors(file))
+
+    def test_paths(self):
+        """Source files that a document names are there."""
+        for document in DOCUMENTS:
+            for name in set(re.findall(r"`((?:common|extract|train|tests|data)/[\w/.-]+\.(?:c|h|py|sh|md|proto))`", document.read_text("utf-8"))):
+                if "NAME" in name:
+                    continue
+                with self.subTest(document=str(document.relative_to(ROOT)), name=name):
+                    self.assertTrue((ROOT / name).exists())
+
+    def test_ten_minutes(self):
+        self.assertLessEqual(len(README.splitlines()), 200)
+        self.assertLessEqual(len(README.encode()), 12000)
+
     def test_summaries(self):
-        found = re.findall(r"^    extract (--summary.*?) +# (\S+)(?: parameters)?, (?:all trainable|of which (\S+) trainable)$", README, re.M)
+        found = re.findall(r"^    extract (--summary.*?) +# (\S+)(?: parameters)?, (?:all trainable|of which (\S+) trainable)$", section("extract"), re.M)
         self.assertEqual(len(found), 3)
         for options, total, trainable in found:
             with self.subTest(options=options):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""README's section "Other classifiers": its code blocks are run one after another, in a folder of their own, and each accuracy they
-print is held against the figure in README's table."""
+"""The section "Other classifiers" of train's manual: its code blocks are run one after another, in a folder of their own, and each accuracy they
+print is held against the figure in its table."""
 
 import os
 import pathlib
@@ -12,8 +12,8 @@ import unittest
 
 import helpers
 
-README = (helpers.ROOT / "README.md").read_text("utf-8")
-SECTION = re.search(r"^## Other classifiers\n(.*?)^## ", README, re.M | re.S).group(1)
+MANUAL = (helpers.ROOT / "train" / "README.md").read_text("utf-8")
+SECTION = re.search(r"^## Other classifiers\n(.*?)(?=^## |\Z)", MANUAL, re.M | re.S).group(1)
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", SECTION, re.M | re.S)
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -22,7 +22,7 @@ WINDOW = 0.01
 
 
 def stated(column):
-    """{classifier: accuracy} of README's table."""
+    """{classifier: accuracy} of its table."""
     rows = re.findall(r"^\| `([\w-]+)` \| ([\d.]+) \| ([\d.]+) \|$", SECTION, re.M)
     return {row[0]: float(row[1 + column]) for row in rows}
 
@@ -50,7 +50,7 @@ class Classifiers(helpers.Case):
         found = printed("".join(self.run_block(*block) for block in [("sh", first), *BLOCKS[1:]]))
         expected = stated(column)
         for name, accuracy in found.items():
-            print(f"{name}: {accuracy:.4f}, README: {expected.get(name)}", flush=True)
+            print(f"{name}: {accuracy:.4f}, manual: {expected.get(name)}", flush=True)
         self.assertEqual(set(found), set(expected))
         self.assertGreaterEqual(len(expected), 7)
         for name, accuracy in found.items():

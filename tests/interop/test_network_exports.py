@@ -19,7 +19,7 @@ from helpers import ASAN, SLOW
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 HERE = helpers.ROOT / "tests" / "interop"
-README = (helpers.ROOT / "README.md").read_text("utf-8")
+MANUAL = (helpers.ROOT / "train" / "README.md").read_text("utf-8")
 ADAM = ["--epochs=20"]
 LBFGS = ["--optimizer=lbfgs", "--standardize", "--l2=1e-4", "--epochs=100"]
 NAMES = {"onnx": "network.onnx", "keras": "network.h5"}
@@ -173,8 +173,8 @@ class Exports(helpers.Case):
                     self.check("OpenCV", name, *net.forward(OUTPUTS))
 
     def test_readme_in_opencv(self):
-        """README's example, as it stands."""
-        code = re.search(r"^```python\n(import cv2[^`]*readNetFromONNX[^`]*)^```$", README, re.M).group(1)
+        """The example of train's manual, as it stands."""
+        code = re.search(r"^```python\n(import cv2[^`]*readNetFromONNX[^`]*)^```$", MANUAL, re.M).group(1)
         some = network("17 classes")
         (self.folder / "mnist.onnx").symlink_to(some.onnx)
         before, names = os.getcwd(), {"gray": some.images[0]}
