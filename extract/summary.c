@@ -40,15 +40,15 @@ void summary_print(FILE *stream, size_t size, size_t classes, bool train_all) {
     row(stream, "input", "InputLayer", shape, 0);
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         const struct backbone_layer *layer = &backbone_layers[l];
-        size_t parameters = 9 * layer->channels * layer->kernels + layer->kernels;
+        size_t parameters = 9 * layer->channels * layer->filters + layer->filters;
         backbone += parameters;
-        snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->kernels);
+        snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->filters);
         row(stream, layer->name, "Conv2D", shape, parameters);
         if (layer->pool) {
             char pool[] = "blockN_pool";
             pool[5] = layer->name[5];
             side /= 2;
-            snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->kernels);
+            snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->filters);
             row(stream, pool, "MaxPooling2D", shape, 0);
         }
     }

@@ -50,20 +50,20 @@ static void choose_strip(struct conv_plan *plan) {
 
 static enum status plan_create(struct conv_plan **plan_ret, const struct conv_shape *shape,
                                const float *kernel, const float *bias) {
-    size_t kernel_count = 9 * shape->channels * shape->kernels;
+    size_t kernel_count = 9 * shape->channels * shape->filters;
     struct conv_plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
         return status_set_no_memory(sizeof *plan, "convolution");
     plan->shape = *shape;
     choose_strip(plan);
     plan->kernel = mem_alloc(kernel_count, sizeof *kernel);
-    plan->bias = mem_alloc(shape->kernels, sizeof *bias);
+    plan->bias = mem_alloc(shape->filters, sizeof *bias);
     if (plan->kernel == NULL || plan->bias == NULL) {
         plan_free(plan);
         return status_set_no_memory(kernel_count * sizeof *kernel, "convolution");
     }
     memcpy(plan->kernel, kernel, kernel_count * sizeof *kernel);
-    memcpy(plan->bias, bias, shape->kernels * sizeof *bias);
+    memcpy(plan->bias, bias, shape->filters * sizeof *bias);
     *plan_ret = plan;
     return STATUS_OK;
 }
@@ -79,7 +79,7 @@ static size_t patches_nbytes(const struct conv_plan *plan) {
 /* The patches of a strip, and its product. */
 static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
     (void)count;
-    return patches_nbytes(plan) + mem_round_up(strip_pixels(plan) * plan->shape.kernels * sizeof(float));
+    return patches_nbytes(plan) + mem_round_up(strip_pixels(plan) * plan->shape.filters * sizeof(float));
 }
 
 /* patches[rows][W][3][3][C] of rows first..first+rows-1 of one image. Returns the end of what was written. */
@@ -116,7 +116,7 @@ static float larger(float a, float b) {
 /* product[rows][W][K] of one image -> out, with bias and rectifier; pooled, two rows make one. The rectifier
  * is monotone, so it comes after the maximum. */
 static void finish(const struct conv_plan *plan, size_t rows, const float *product, float *out) {
-    size_t W = plan->shape.width, K = plan->shape.kernels;
+    size_t W = plan->shape.width, K = plan->shape.filters;
     const float *bias = plan->bias;
     if (!plan->shape.pool) {
         for (size_t i = 0; i < rows * W; i++)
@@ -135,7 +135,7 @@ static void finish(const struct conv_plan *plan, size_t rows, const float *produ
 
 static void run(const struct conv_plan *plan, size_t count, const float *in, float *out, void *workspace) {
     const struct conv_shape *shape = &plan->shape;
-    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->kernels;
+    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->filters;
     size_t out_width = conv_output_side(shape, W), out_height = conv_output_side(shape, H);
     float *patches = workspace, *product = (float *)(void *)((char *)workspace + patches_nbytes(plan));
     size_t pixels = strip_pixels(plan);

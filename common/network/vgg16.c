@@ -33,7 +33,7 @@ static size_t input_floats(const struct conv_shape *shape) {
 }
 
 static size_t output_floats(const struct conv_shape *shape) {
-    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->kernels;
+    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->filters;
 }
 
 /* All three channels of a gray pixel x are scale[c] x + offset[c], so their convolution is that of x with
@@ -108,7 +108,7 @@ enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *eng
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         vgg16->shapes[l] =
             (struct conv_shape){side, side, l == 0 ? vgg16->input_channels : backbone_layers[l].channels,
-                                backbone_layers[l].kernels, backbone_layers[l].pool};
+                                backbone_layers[l].filters, backbone_layers[l].pool};
         side = conv_output_side(&vgg16->shapes[l], side);
     }
     _Atomic(enum status) status = STATUS_OK;

@@ -1,7 +1,7 @@
 /* winograd_fuse: the first layer computed inside the second, a tile's patch at a time, and the tiles that
  * show nothing but background left out. It owns the padded copies of the images.
  *
- * Why. The first layer has one channel (gray) and many kernels: little arithmetic, and the largest output of
+ * Why. The first layer has one channel (gray) and many filters: little arithmetic, and the largest output of
  * the network, which would go to memory and come back. Here the n x n pixels of it that a tile of the second
  * layer needs are computed when they are needed, into n * n * C floats that stay in the first-level cache.
  * Neighbouring tiles overlap by two pixels, so (n / m)^2 = 1.7 times the arithmetic is done.
@@ -104,7 +104,7 @@ static bool is_background(const struct winograd_job *job, const struct winograd_
 /* The background's outputs of a tile, as far as they lie in the image. */
 static void copy_background(const struct winograd_job *job, const struct winograd_kind *kind,
                             struct winograd_place place) {
-    size_t halves = job->pool ? 2 : 1, K = job->plan->shape.kernels;
+    size_t halves = job->pool ? 2 : 1, K = job->plan->shape.filters;
     size_t y = place.y / halves, x = place.x / halves;
     size_t rows = kind->mh / halves, columns = kind->mw / halves;
     rows = rows < job->out_h - y ? rows : job->out_h - y;

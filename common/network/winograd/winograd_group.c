@@ -106,18 +106,18 @@ void winograd_group_product(const struct winograd_job *job, const struct winogra
 
 /* From a tile's outputs tile[rows][columns][L] to the image, as far as they lie in it. */
 static void copy_part(const float *tile, size_t columns, size_t rows_kept, size_t columns_kept,
-                      size_t kernels_kept, size_t L, float *out, size_t row_step, size_t column_step) {
+                      size_t filters_kept, size_t L, float *out, size_t row_step, size_t column_step) {
     for (size_t i = 0; i < rows_kept; i++)
         for (size_t j = 0; j < columns_kept; j++)
             memcpy(out + i * row_step + j * column_step, tile + (i * columns + j) * L,
-                   kernels_kept * sizeof(float));
+                   filters_kept * sizeof(float));
 }
 
 void winograd_group_output(const struct winograd_job *job, const struct winograd_group *group) {
     const struct conv_plan *plan = job->plan;
     const struct winograd_kind *kind = group->kind;
     const struct winograd_kernels *kernels = &plan->kernels;
-    size_t L = kernels->lanes, K = plan->shape.kernels, halves = job->pool ? 2 : 1;
+    size_t L = kernels->lanes, K = plan->shape.filters, halves = job->pool ? 2 : 1;
     winograd_kernels_output_columns_func columns = kernels->output_columns[kind->mh];
     winograd_kernels_output_rows_func rows =
         (job->pool ? kernels->output_rows_pool : kernels->output_rows)[kind->mw];

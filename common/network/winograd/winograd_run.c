@@ -36,7 +36,7 @@ static size_t tiles_nbytes(const struct conv_plan *plan, size_t count) {
 static size_t wide_nbytes(const struct conv_plan *plan, size_t count) {
     const struct conv_shape *shape = &plan->shape;
     size_t pixels = (shape->height / 2 * 2) * (shape->width / 2 * 2);
-    return plan->pool_after ? mem_round_up(count * pixels * shape->kernels * sizeof(float)) : 0;
+    return plan->pool_after ? mem_round_up(count * pixels * shape->filters * sizeof(float)) : 0;
 }
 
 size_t winograd_run_workspace_nbytes(const struct conv_plan *plan, size_t count) {
@@ -125,5 +125,5 @@ void winograd_run(const struct conv_plan *plan, size_t count, const float *in, f
     float *wide = (float *)workspace + tiles_nbytes(plan, count) / sizeof(float);
     winograd_run_tiles(plan, count, in, wide, workspace);
     pool_pass(wide, count, winograd_tiles_side(plan, plan->shape.height),
-              winograd_tiles_side(plan, plan->shape.width), plan->shape.kernels, out);
+              winograd_tiles_side(plan, plan->shape.width), plan->shape.filters, out);
 }

@@ -61,7 +61,7 @@ static void transform(size_t mh, size_t mw, size_t width, double gh[][3], double
 void winograd_weights_pack(const struct conv_shape *shape, const float *kernel, size_t mh, size_t mw,
                            size_t width, float *u) {
     assert(width <= WIDTH_MAX);
-    size_t C = shape->channels, K = shape->kernels, panels = (K + width - 1) / width;
+    size_t C = shape->channels, K = shape->filters, panels = (K + width - 1) / width;
     double gh[WINOGRAD_KERNELS_POINTS_MAX][3], gw[WINOGRAD_KERNELS_POINTS_MAX][3];
     winograd_weights_matrix(mh, gh);
     winograd_weights_matrix(mw, gw);
