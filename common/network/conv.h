@@ -69,4 +69,8 @@ static inline size_t conv_output_side(const struct conv_shape *shape, size_t sid
     return shape->pool ? side / 2 : side;
 }
 
+/* keras.layers.MaxPooling2D(2) of in[height][width][filters] -> out[height / 2][width / 2][filters]; an odd last row or
+ * column is dropped. conv_reference.c does not use it: it judges it. */
+void conv_pool(const float *in, size_t height, size_t width, size_t filters, float *out);
+
 #endif

@@ -6,6 +6,7 @@
  * once for all. */
 #include "common/network/vgg16.h"
 #include "common/base/mem.h"
+#include "common/base/size.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -143,16 +144,12 @@ void vgg16_free(struct vgg16 *vgg16) {
 static size_t stage_group(const struct vgg16 *vgg16, size_t s, size_t count) {
     const struct conv_shape *shape = &vgg16->shapes[stages[s].first];
     size_t group = stages[s].pixels / (shape->height * shape->width);
-    return group < 1 ? 1 : group > count ? count : group;
+    return group < 1 ? 1 : size_min(group, count);
 }
 
 /* The first layer of a stage that is run by itself. */
 static size_t stage_begin(const struct vgg16 *vgg16, size_t s) {
     return stages[s].first == 0 && vgg16->fused ? 1 : stages[s].first;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 /* Bytes of the parts of the workspace: the input of each stage, two buffers for the maps inside a stage (used
@@ -168,10 +165,10 @@ static struct layout layout_of(const struct vgg16 *vgg16, size_t count) {
         layout.input[s] = mem_round_up(group * input_floats(&vgg16->shapes[stages[s].first]) * sizeof(float));
         for (size_t l = stage_begin(vgg16, s); l <= stages[s].last; l++) {
             if (l < stages[s].last)
-                layout.inside = larger(
+                layout.inside = size_max(
                     layout.inside, mem_round_up(group * output_floats(&vgg16->shapes[l]) * sizeof(float)));
-            layout.engine =
-                larger(layout.engine, mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
+            layout.engine = size_max(layout.engine,
+                                     mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
         }
     }
     return layout;
@@ -197,7 +194,7 @@ static void run_stage(const struct run *run, size_t s, size_t count, const uint8
     const struct vgg16 *vgg16 = run->vgg16;
     size_t group = stage_group(vgg16, s, count), begin = stage_begin(vgg16, s), last = stages[s].last;
     for (size_t first = 0; first < count; first += group) {
-        size_t images = count - first < group ? count - first : group;
+        size_t images = size_min(count - first, group);
         const uint8_t *pixels = gray + first * vgg16->size * vgg16->size;
         if (s == 0)
             make_input(vgg16, images, pixels, run->input[0]);

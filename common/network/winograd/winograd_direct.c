@@ -101,16 +101,6 @@ void winograd_direct_pixels(const struct winograd_direct *direct, const struct w
     }
 }
 
-/* Maxima over 2 x 2 of wide[2][W][K]. */
-static void pool(const float *wide, size_t W, size_t K, float *out) {
-    for (size_t x = 0; x < W / 2; x++)
-        for (size_t k = 0; k < K; k++) {
-            const float *t = wide + 2 * x * K + k, *b = t + W * K;
-            float upper = t[0] > t[K] ? t[0] : t[K], lower = b[0] > b[K] ? b[0] : b[K];
-            *out++ = upper > lower ? upper : lower;
-        }
-}
-
 void winograd_direct_run(const struct winograd_direct *direct, const struct winograd_kernels *kernels,
                          size_t count, const float *in, float *out, void *workspace) {
     const struct conv_shape *shape = &direct->shape;
@@ -130,7 +120,7 @@ void winograd_direct_run(const struct winograd_direct *direct, const struct wino
             }
             winograd_direct_pixels(direct, kernels, rows, W, wide + y % 2 * W * K);
             if (y % 2 == 1) {
-                pool(wide, W, K, out);
+                conv_pool(wide, 2, W, K, out);
                 out += out_w * K;
             }
         }

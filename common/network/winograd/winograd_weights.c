@@ -1,5 +1,6 @@
 /* winograd_weights: the transform G g GT of the weights, and their order in memory. It runs when a plan
  * is made, in double precision; winograd_transforms.h derives G. */
+#include "common/base/size.h"
 #include "common/network/winograd/winograd.h"
 #include "common/network/winograd/winograd_points.h"
 
@@ -68,7 +69,7 @@ void winograd_weights_pack(const struct conv_shape *shape, const float *kernel, 
     for (size_t panel = 0; panel < panels; panel++)
         for (size_t c = 0; c < C; c++) {
             double g[3][3][WIDTH_MAX] = {0};
-            size_t first = panel * width, count = K - first < width ? K - first : width;
+            size_t first = panel * width, count = size_min(K - first, width);
             for (size_t tap = 0; tap < 9; tap++)
                 for (size_t k = 0; k < count; k++)
                     g[tap / 3][tap % 3][k] = kernel[(tap * C + c) * K + first + k];
