@@ -1,4 +1,4 @@
-/* backbone: what VGG16 without its top consists of. */
+/* backbone: the table of the convolutions of VGG16 without its top. */
 #include "common/network/backbone.h"
 
 const struct backbone_layer backbone_layers[BACKBONE_CONVS] = {

@@ -1,12 +1,12 @@
 /* conv_gemm: the convolution as a matrix product by OpenBLAS.
  *
- * The 3x3 patch around each pixel is one row of a matrix (im2col), patches[pixels][9 C], and Keras' kernel is
- * already the other, kernel[9 C][K]. To bound memory the pixels are taken in strips: some rows of one image,
- * or, where images are small, several whole images.
+ * The 3x3 patch around each pixel is one row of a matrix (im2col), patches[pixels][9 C]. Keras' kernel is the other
+ * matrix as it is, kernel[9 C][K]. To bound memory, the pixels are taken in strips: some rows of one image or, where
+ * images are small, several whole images.
  *
- * Which micro-kernel of OpenBLAS computes a row of the product may depend on the row's place and on the
- * number of rows, and so may its last bits. Hence every strip of a layer has the same shape for any count of
- * images (what a last strip lacks is filled with zeros), and a group always starts at its own first strip. */
+ * OpenBLAS may compute a row of the product with another micro-kernel when the row's place or the number of rows
+ * changes, and then its last bits may change. So every strip of a layer has the same shape for any count of images,
+ * filled up with zeros where a last strip is shorter, and a group always starts with its own first strip. */
 #include "common/base/blas.h"
 #include "common/base/mem.h"
 #include "common/base/size.h"
@@ -15,14 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    STRIP_NBYTES = 1 << 20,
-    STRIP_PIXELS_MIN = 96
-}; /* patches of a strip: about 1 MiB, but not too flat */
+/* The patches of a strip: about 1 MiB, but not too few pixels. */
+enum { STRIP_NBYTES = 1 << 20, STRIP_PIXELS_MIN = 96 };
 
 struct conv_plan {
     struct conv_shape shape;
-    size_t rows;         /* of an image that anybody reads: all, or an even number with pooling */
+    size_t rows;         /* of an image that are needed: all, or with pooling an even number */
     size_t strip_rows;   /* rows of one image in a strip; = rows when strip_images > 1 */
     size_t strip_images; /* images in a strip */
     float *kernel;       /* [9 C][K] */
@@ -35,7 +33,8 @@ static void plan_free(struct conv_plan *plan) {
     free(plan);
 }
 
-/* Rows of a strip: as many as fit, an even number so that pooling stays inside, at least two. */
+/* Chooses the rows of a strip: as many as fit, but at least two, and an even number, so that pooling stays
+ * inside a strip. */
 static void choose_strip(struct conv_plan *plan) {
     const struct conv_shape *shape = &plan->shape;
     size_t pixels = size_max(STRIP_NBYTES / (9 * shape->channels * sizeof(float)), STRIP_PIXELS_MIN);
@@ -74,13 +73,13 @@ static size_t patches_nbytes(const struct conv_plan *plan) {
     return mem_round_up(strip_pixels(plan) * 9 * plan->shape.channels * sizeof(float));
 }
 
-/* The patches of a strip, and its product. */
+/* A strip's patches, and their product. */
 static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
     (void)count;
     return patches_nbytes(plan) + mem_round_up(strip_pixels(plan) * plan->shape.filters * sizeof(float));
 }
 
-/* patches[rows][W][3][3][C] of rows first..first+rows-1 of one image. Returns the end of what was written. */
+/* Fills patches[rows][W][3][3][C] with rows first..first+rows-1 of one image. Returns the end of what was written. */
 static float *im2col(const struct conv_shape *shape, const float *in, size_t first, size_t rows,
                      float *patches) {
     size_t H = shape->height, W = shape->width, C = shape->channels;
@@ -91,8 +90,8 @@ static float *im2col(const struct conv_shape *shape, const float *in, size_t fir
                     memset(patches, 0, 3 * C * sizeof *patches);
                     continue;
                 }
-                /* The three pixels of a patch's row lie side by side; at the left and right border one is
-                 * padding. */
+                /* The three pixels of a patch's row lie side by side; at the left and right border, one of
+                 * them is padding. */
                 const float *row = in + (y + r - 1) * W * C;
                 size_t from = x == 0 ? 0 : x - 1, to = x + 1 < W ? x + 2 : W;
                 size_t left = x == 0 ? C : 0, middle = (to - from) * C;
@@ -107,8 +106,8 @@ static float rectify(float value) {
     return value < 0 ? 0 : value; /* a NaN stays one */
 }
 
-/* product[rows][W][K] of one image -> out, pooled, with bias and rectifier. Both are monotone, so they may come after
- * the maximum. */
+/* product[rows][W][K] of one image -> out, with the bias, the rectifier and the pooling. Bias and rectifier are
+ * monotone, so they may come after the maximum. */
 static void finish(const struct conv_plan *plan, size_t rows, const float *product, float *out) {
     size_t W = plan->shape.width, K = plan->shape.filters, pixels = rows * W;
     const float *sums = product;

@@ -1,5 +1,5 @@
-/* conv_reference: the convolution as its definition reads, with a double accumulator. It is the judge of the
- * other engines: to be checked by eye, never to be made fast. */
+/* conv_reference: the convolution as its definition says, with a double accumulator. It judges the other engines, so
+ * it must be easy to check by eye and need not be fast. */
 #include "common/network/conv.h"
 
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
     return 0;
 }
 
-/* Output k of the pixel (y, x) of one image, after bias and rectifier. */
+/* Output k of pixel (y, x) of one image, after bias and rectifier. */
 static float pixel(const struct conv_plan *plan, const float *in, size_t y, size_t x, size_t k) {
     size_t H = plan->shape.height, W = plan->shape.width, C = plan->shape.channels, K = plan->shape.filters;
     double sum = plan->bias[k];

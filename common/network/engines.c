@@ -1,4 +1,4 @@
-/* engines: the table of the ways to compute a convolution, and the choice among them. */
+/* engines: the table of the engines, and the choice among them. */
 #include "common/network/engines.h"
 #include "common/base/blas.h"
 #include "common/base/cpu.h"

@@ -1,4 +1,4 @@
-/* preprocess: from gray bytes to what the network's first layer takes. */
+/* preprocess: turns gray bytes into the input of the network's first layer. */
 #include "common/network/preprocess.h"
 
 const char *const preprocess_names[PREPROCESS_MODES + 1] = {

@@ -1,11 +1,11 @@
-/* preprocess: from gray bytes to what the network's first layer takes. Each mode is one affine map per
- * channel, so it is a table of three scales and three offsets.
+/* preprocess: turns gray bytes into the input of the network's first layer. Each mode is one affine map per channel,
+ * so it is a table of three scales and three offsets.
  *
  *   rescale  x / 255                                   what the Keras exercise does
  *   caffe    x - (103.939, 116.779, 123.68) in BGR     what these weights were trained with
  *   torch    (x / 255 - mean) / deviation, in RGB      what torchvision's weights were trained with
  *
- * (keras.applications.imagenet_utils.preprocess_input; the gray value stands in all three channels.) */
+ * (keras.applications.imagenet_utils.preprocess_input; the gray value is in all three channels.) */
 #ifndef COMMON_NETWORK_PREPROCESS_H
 #define COMMON_NETWORK_PREPROCESS_H
 

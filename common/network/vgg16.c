@@ -1,9 +1,9 @@
 /* vgg16: how a group of images goes through the convolutions of the backbone.
  *
- * The network is run in stages, each of which takes some images at a time and asks the stage before it for
- * them. Early layers have large maps and small weights: one or two images keep the maps in the second-level
- * cache. Late layers have small maps and large weights: many images at once, so that the weights are read
- * once for all. */
+ * The network runs in stages. A stage takes some images at a time and asks the stage before it for them. Early
+ * layers have large maps and small weights: they take one or two images, so that the maps stay in the second-level
+ * cache. Late layers have small maps and large weights: they take many images, so that the weights are read once for
+ * all of them. */
 #include "common/network/vgg16.h"
 #include "common/base/mem.h"
 #include "common/base/size.h"
@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Layers first..last, on so many images at a time that the stage's first map has about `pixels` pixels. The
- * numbers are measured for the Winograd engine (tests/bench/README.md). */
+/* Layers first..last. A stage takes images until its first map has about `pixels` pixels. The numbers are measured
+ * for the Winograd engine (tests/bench/README.md). */
 static const struct stage {
     size_t first, last, pixels;
 } stages[] = {{0, 1, 1 * 56 * 56}, {2, 3, 2 * 28 * 28}, {4, 6, 8 * 14 * 14}, {7, 12, 64 * 7 * 7}};
@@ -37,9 +37,9 @@ static size_t output_floats(const struct conv_shape *shape) {
     return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->filters;
 }
 
-/* All three channels of a gray pixel x are scale[c] x + offset[c], so their convolution is that of x with
- * sum_c scale[c] w_c, and, for the offsets, that of a map of ones with sum_c offset[c] w_c. Zero padding
- * stays exact because the ones end where the image ends. folded[3][3][channels][K], channels 1 or 2. */
+/* All three channels of a gray pixel x are scale[c] x + offset[c]. So their convolution is the convolution of x with
+ * sum_c scale[c] w_c plus, for the offsets, that of a map of ones with sum_c offset[c] w_c. Zero padding stays exact,
+ * because the ones end where the image ends. folded[3][3][channels][K], channels 1 or 2. */
 static void fold_gray(enum preprocess_mode mode, size_t channels, const float *kernel, float *folded) {
     enum { K = 64 };
     struct preprocess_affine affine = preprocess_affine(mode);
@@ -54,8 +54,7 @@ static void fold_gray(enum preprocess_mode mode, size_t channels, const float *k
             }
 }
 
-/* The first layer's input: preprocessed pixels, or the gray values (and ones) that the folded kernel takes.
- */
+/* The first layer's input: preprocessed pixels or, for a folded kernel, the gray values (and ones). */
 static void make_input(const struct vgg16 *vgg16, size_t count, const uint8_t *gray, float *input) {
     size_t pixels = count * vgg16->size * vgg16->size, channels = vgg16->input_channels;
     if (channels == 3) {
@@ -69,7 +68,7 @@ static void make_input(const struct vgg16 *vgg16, size_t count, const uint8_t *g
     }
 }
 
-/* Fuses the first two layers where the engine can; digits have black margins, so black is the background. */
+/* Fuses the first two layers if the engine can. Digits have black margins, so black is the background. */
 static enum status fuse(struct vgg16 *vgg16) {
     if (vgg16->engine->fuse == NULL)
         return STATUS_OK;
@@ -140,20 +139,20 @@ void vgg16_free(struct vgg16 *vgg16) {
     free(vgg16);
 }
 
-/* Images that a stage takes at a time, at most `count`. */
+/* The number of images that a stage takes at a time, at most `count`. */
 static size_t stage_group(const struct vgg16 *vgg16, size_t s, size_t count) {
     const struct conv_shape *shape = &vgg16->shapes[stages[s].first];
     size_t group = stages[s].pixels / (shape->height * shape->width);
     return group < 1 ? 1 : size_min(group, count);
 }
 
-/* The first layer of a stage that is run by itself. */
+/* The first layer of a stage that runs alone. */
 static size_t stage_begin(const struct vgg16 *vgg16, size_t s) {
     return stages[s].first == 0 && vgg16->fused ? 1 : stages[s].first;
 }
 
-/* Bytes of the parts of the workspace: the input of each stage, two buffers for the maps inside a stage (used
- * in turn), and the engine's own. */
+/* Bytes of the parts of the workspace: the input of each stage, two buffers for the maps inside a stage (used in
+ * turn), and the engine's own. */
 struct layout {
     size_t input[STAGES], inside, engine;
 };
@@ -189,7 +188,7 @@ struct run {
     void *engine;
 };
 
-/* Images gray[count][size][size] through stages 0..s; `out` takes what stage s gives. */
+/* Runs images gray[count][size][size] through stages 0..s, into `out`. */
 static void run_stage(const struct run *run, size_t s, size_t count, const uint8_t *gray, float *out) {
     const struct vgg16 *vgg16 = run->vgg16;
     size_t group = stage_group(vgg16, s, count), begin = stage_begin(vgg16, s), last = stages[s].last;

@@ -1,5 +1,5 @@
-/* weights: the 26 tensors of the backbone: from which source they come, the random ones, and their digest.
- * Files are the business of weights_keras.c. */
+/* weights: the 26 tensors of the backbone: where they come from, random ones, and their digest.
+ * weights_keras.c reads files. */
 #include "common/network/weights.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"

@@ -1,4 +1,4 @@
-/* weights_foreign: names files that are given as weights and are no HDF5, by their first bytes. It reads
+/* weights_foreign: recognises files that are given as weights and are not HDF5, by their first bytes. It reads
  * none of them. */
 #include "common/base/size.h"
 #include "common/network/weights_keras.h"
@@ -24,7 +24,7 @@ static bool has(const unsigned char *bytes, size_t count, const char *text) {
 
 #define TAKE_KERAS "; --weights takes Keras' .h5, which data/get.sh fetches"
 
-/* What begins with these bytes, at this place, is that. */
+/* A file with these bytes at this place is `what`. */
 static const struct magic {
     size_t at, count;
     const char *bytes, *what;
@@ -61,7 +61,7 @@ static void say_torch(char text[WEIGHTS_FOREIGN], const char *what) {
              "torch.load(sys.argv[1], map_location=\"cpu\")");
 }
 
-/* An archive lists the names of its members at its end. */
+/* A zip archive lists the names of its members at its end. */
 static void say_zip(char text[WEIGHTS_FOREIGN], const struct bytes *file) {
     const char *what = "a zip archive; unpack it first";
     if (has(file->tail, file->tail_count, "model.weights.h5"))
@@ -74,7 +74,7 @@ static void say_zip(char text[WEIGHTS_FOREIGN], const struct bytes *file) {
         snprintf(text, WEIGHTS_FOREIGN, "%s", what);
 }
 
-/* A length of eight bytes, then that much JSON. */
+/* A safetensors file begins with a length in eight bytes, then that many bytes of JSON. */
 static bool is_safetensors(const struct bytes *file) {
     uint64_t length = 0;
     for (int i = 7; i >= 0; i--)
@@ -82,7 +82,7 @@ static bool is_safetensors(const struct bytes *file) {
     return file->head_count > 9 && file->head[8] == '{' && length >= 2 && length <= file->size - 8;
 }
 
-/* Text that servers send in the place of a file. */
+/* Names text that servers send in place of a file. */
 static const char *name_text(const struct bytes *file) {
     size_t at = 0;
     if (file->head_count >= 3 && memcmp(file->head, "\357\273\277", 3) == 0) /* the mark of UTF-8 */
@@ -102,7 +102,7 @@ static bool ends_with(const char *path, const char *end) {
     return length >= tail && strcmp(path + length - tail, end) == 0;
 }
 
-/* What else has a form of its own, but no mark at its start. */
+/* Names other formats, which have no mark at their start. */
 static const char *name_other(const char *path, const struct bytes *file) {
     static const unsigned char table[] = {0x57, 0xfb, 0x80, 0x8b,
                                           0x24, 0x75, 0x47, 0xdb}; /* of LevelDB's format */
@@ -137,7 +137,7 @@ static bool read_bytes(const char *path, struct bytes *file) {
     return head > 0 && tail > 0;
 }
 
-/* A folder, or the name that the files of a checkpoint share. */
+/* Names a path that is no file: a folder, or the name that the files of a checkpoint share. */
 static bool name_missing(const char *path, char text[WEIGHTS_FOREIGN]) {
     char inside[4096];
     snprintf(inside, sizeof inside, "%s/saved_model.pb", path);

@@ -1,21 +1,17 @@
-/* weights_keras: reads VGG16 from Keras' HDF5 files: lists the layers in either layout, and loads the chosen
- * ones.
+/* weights_keras: reads VGG16 from Keras' HDF5 files. It lists the layers in either layout and loads the chosen ones.
  *
- * Legacy (.h5 of all versions): the attribute `layer_names` of the root or of /model_weights, `weight_names`
- * of each layer's group. A model used as a layer lists all its weights in one group, the trainable ones
- * first.
+ * Legacy (.h5 of all versions): the attribute `layer_names` of the root or of /model_weights, and `weight_names` of
+ * each layer's group. A model used as a layer lists all its weights in one group, the trainable ones first.
  *
- * Keras 3 and TensorFlow 2.12 on (.weights.h5): a group `vars` with datasets 0, 1, ... per layer, at any
- * depth, named by class (layers/conv2d_3/vars/0, in TensorFlow's versions
- * _layer_checkpoint_dependencies/...) and numbered in the model's order; the layer's own name is the
- * attribute `name` of `vars`, where there is one.
+ * Keras 3 and TensorFlow 2.12 on (.weights.h5): each layer has a group `vars` with datasets 0, 1, ..., at any depth.
+ * The groups are named by class and numbered in the model's order (layers/conv2d_3/vars/0, in TensorFlow's versions
+ * _layer_checkpoint_dependencies/...). The layer's own name is the attribute `name` of `vars`, where there is one.
  *
- * Theano convolves where the others correlate, so kernels trained with it are turned by 180 degrees; the
- * shape is the same. Keras' rule (keras@376db3cd:keras/engine/saving.py, _need_convert_kernel, and
- * conv_utils.convert_kernel): turn when the attribute `backend`, of the group that has layer_names, is
- * "theano"; not for tensorflow and cntk, nor for a backend that it does not know, nor without the attribute,
- * which Keras 1 did not write. What came later (jax, torch) correlates. `image_data_format` is no attribute,
- * and does not touch stored kernels. */
+ * Theano convolves where the others correlate, so kernels trained with it are turned by 180 degrees; the shape is the
+ * same. Keras' rule (keras@376db3cd:keras/engine/saving.py, _need_convert_kernel, and conv_utils.convert_kernel):
+ * turn when the attribute `backend` of the group that has layer_names is "theano". Do not turn for tensorflow and
+ * cntk, for a backend that it does not know, or without the attribute, which Keras 1 did not write. Later backends
+ * (jax, torch) correlate. `image_data_format` is no attribute and does not change stored kernels. */
 #include "common/network/weights_keras.h"
 #include "common/base/mem.h"
 
@@ -25,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAYERS_MAX = 10000, DEPTH_MAX = 16 }; /* no model comes near; bounds the work for a hostile file */
+enum { LAYERS_MAX = 10000, DEPTH_MAX = 16 }; /* far above any model; they bound the work for a hostile file */
 
 static void layers_free(struct weights_layers *layers) {
     for (size_t i = 0; i < layers->count; i++) {
@@ -37,7 +33,7 @@ static void layers_free(struct weights_layers *layers) {
     *layers = (struct weights_layers){0};
 }
 
-/* The layer `name` of list `list`, added when it is not there. The next one added may move it. */
+/* Finds the layer `name` of list `list`, or adds it. Adding the next one may move it. */
 static enum status find_layer(struct weights_layers *layers, int list, const char *name,
                               struct weights_layer **layer_ret) {
     for (size_t i = layers->count; i-- > 0 && layers->layers[i].list == list;)
@@ -58,7 +54,7 @@ static enum status find_layer(struct weights_layers *layers, int list, const cha
     return STATUS_OK;
 }
 
-/* Looks at a dataset: its shape and kind of numbers. One that is not there has rank -1. */
+/* Reads the shape and the kind of numbers of a dataset. One that is not there gets rank -1. */
 static void describe(hid_t file, struct weights_dataset *dataset) {
     char kind[16] = "";
     hid_t handle = H5I_INVALID_HID;
@@ -76,7 +72,7 @@ static void describe(hid_t file, struct weights_dataset *dataset) {
     h5_close(&handle);
 }
 
-/* Gives a layer its next weight, as `part`, at a path from malloc() (NULL: it could not be made). */
+/* Gives a layer its next weight, as `part`. `path` is from malloc(); NULL means that there was no memory for it. */
 static enum status add_weight(hid_t file, struct weights_layer *layer, int part, char *path) {
     if (path == NULL)
         return status_set_no_memory(1, "names of weights");
@@ -97,8 +93,8 @@ static char *join(const char *a, const char *b, const char *c) {
 
 /* ---- The legacy layout ---- */
 
-/* Splits the name of a weight, as `conv/kernel:0` or `conv_W_1:0`: its layer into stem[size], and its part;
- * -1 when its word is neither a kernel's nor a bias'. */
+/* Splits the name of a weight, as `conv/kernel:0` or `conv_W_1:0`: the layer goes to stem[size]. Returns the part, or
+ * -1 when the word is neither a kernel's nor a bias'. */
 static int split_name(const char *name, char *stem, size_t size) {
     static const char *const words[][4] = {{"kernel", "W", "weights", "weight"},
                                            {"bias", "b", "biases", "bias"}};
@@ -181,7 +177,7 @@ static int compare_names(const void *a, const void *b) {
     return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in a group, in the order of their numbers: conv2d, conv2d_2, conv2d_10. Freed by
+/* Lists the names in a group in the order of their numbers: conv2d, conv2d_2, conv2d_10. Free with
  * h5_free_strings(). */
 static enum status list_links(hid_t group, char ***names_ret, size_t *count_ret) {
     H5G_info_t info = {0};
@@ -204,7 +200,7 @@ static enum status list_links(hid_t group, char ***names_ret, size_t *count_ret)
     return status;
 }
 
-/* Adds the layer at `path` when it has variables: a group `vars` with a dataset 0. */
+/* Adds the layer at `path` if it has variables: a group `vars` with a dataset 0. */
 static enum status add_variables(hid_t file, hid_t group, const char *path, int scope,
                                  struct weights_layers *layers) {
     char name[256] = "", number[16];
@@ -212,7 +208,7 @@ static enum status add_variables(hid_t file, hid_t group, const char *path, int 
     if (H5Lexists(group, "vars", H5P_DEFAULT) <= 0 || h5_open_group(&vars, group, "vars") != STATUS_OK)
         return STATUS_OK;
     if (h5_has_attribute(vars, "name") && h5_read_string(vars, "name", name, sizeof name) != STATUS_OK)
-        name[0] = '\0'; /* the path is there, too */
+        name[0] = '\0'; /* the path is enough */
     enum status status = STATUS_OK;
     struct weights_layer *layer = NULL;
     for (int v = 0; v < 64 && status == STATUS_OK; v++) {
@@ -232,8 +228,8 @@ static enum status add_variables(hid_t file, hid_t group, const char *path, int 
     return status;
 }
 
-/* Adds the layer at `path` and all below it. What an optimizer keeps has the shapes of weights: it is left
- * out. */
+/* Adds the layer at `path` and all below it. It leaves out what an optimizer keeps, because that has the
+ * shapes of weights. */
 static enum status list_keras3(hid_t file, const char *path, int depth, int scope, int *groups,
                                struct weights_layers *layers) {
     hid_t group = H5I_INVALID_HID;
@@ -265,7 +261,7 @@ static enum status list_keras3(hid_t file, const char *path, int depth, int scop
 
 /* ---- The choice of the layout ---- */
 
-/* Names a file of HDF5 that has no weights of Keras. */
+/* Says what an HDF5 file is that has no weights of Keras. */
 static enum status refuse_hdf5(hid_t file, const char *path) {
     char format[32] = "";
     const char *what = "an HDF5 file, but";
@@ -305,7 +301,7 @@ static enum status list_layers(hid_t file, struct weights_layers *layers) {
 
 /* ---- Reading ---- */
 
-/* Turns a kernel[3][3][C][K] by 180 degrees. */
+/* Turns a kernel [3][3][C][K] by 180 degrees. */
 static void turn(float *kernel, size_t l) {
     size_t plane = backbone_layers[l].channels * backbone_layers[l].filters;
     for (size_t tap = 0; tap < 4; tap++)
@@ -380,7 +376,7 @@ enum status weights_load_keras(struct backbone_tensors *tensors, const char *pat
     if (status == STATUS_OK)
         status = weights_match(&layers, chosen);
     if (status == STATUS_OK) {
-        h5_trust(); /* what is left is numbers, which may come slowly */
+        h5_trust(); /* only numbers are left to read, which may take long */
         status = read_tensors(file, &layers, chosen, tensors);
     }
     layers_free(&layers);

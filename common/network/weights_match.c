@@ -1,10 +1,11 @@
-/* weights_match: which of the layers that a file lists are VGG16's convolutions. It reads no file.
+/* weights_match: finds VGG16's convolutions among the layers that a file lists. It reads no file.
  *
- * Names come first: Keras 2 lists the trainable weights of a nested model before its frozen ones, so the
- * order in which they stand says nothing there, and five of the thirteen kernels have one shape. Order is
- * gone by where no name is VGG16's: then thirteen convolutions on end must have the shapes, at one place
- * alone, and those that one list holds must be named in ascending order, as a list of trainable ones first
- * would not be. */
+ * Names come first. Keras 2 lists the trainable weights of a nested model before its frozen ones, so their order
+ * proves nothing there, and five of the thirteen kernels have the same shape.
+ *
+ * If no name is VGG16's, the order decides. Then thirteen convolutions in a row must have the right shapes, at one
+ * place only. Those that are in one list must also have ascending names, because a list with the trainable ones first
+ * would not have them. */
 #include "common/network/weights_keras.h"
 
 #include <ctype.h>
@@ -53,13 +54,13 @@ static bool fits(const struct weights_layer *layer, size_t l) {
     return part_fits(layer, l, WEIGHTS_KERNEL) && part_fits(layer, l, WEIGHTS_BIAS);
 }
 
-/* (K, C, 3, 3), as Theano and PyTorch have it. */
+/* Whether a kernel is (K, C, 3, 3), as in Theano and PyTorch. */
 static bool is_transposed(const struct weights_dataset *kernel, size_t l) {
     return kernel->path != NULL && kernel->rank == 4 && kernel->dims[0] == backbone_layers[l].filters &&
            kernel->dims[1] == backbone_layers[l].channels && kernel->dims[2] == 3 && kernel->dims[3] == 3;
 }
 
-/* The first layer of a network for pictures of other than three channels. */
+/* Whether it is the first layer of a network for pictures that have not three channels. */
 static bool is_other_depth(const struct weights_dataset *kernel, size_t l) {
     return l == 0 && kernel->path != NULL && kernel->rank == 4 && kernel->dims[0] == 3 &&
            kernel->dims[1] == 3 && kernel->dims[2] != 3 && kernel->dims[3] == backbone_layers[0].filters;
@@ -74,7 +75,7 @@ static const char *shape_text(int rank, const hsize_t dims[], char text[200]) {
     return text;
 }
 
-/* Says what is wrong with a layer that is meant to be the backbone's l-th. */
+/* Says what is wrong with a layer that should be the backbone's l-th. */
 static enum status mismatch(const struct weights_layer *layer, size_t l, const char *path) {
     enum weights_part part = part_fits(layer, l, WEIGHTS_KERNEL) ? WEIGHTS_BIAS : WEIGHTS_KERNEL;
     const struct weights_dataset *found = &layer->parts[part];
@@ -143,7 +144,7 @@ static enum status match_names(const struct weights_layers *layers, const char *
     return STATUS_OK;
 }
 
-/* How many convolutions on end, from convs[0] on, have the shapes of the backbone's first ones. */
+/* The number of convolutions, from convs[0] on, that have the shapes of the backbone's first ones. */
 static size_t run_length(const struct weights_layers *layers, const size_t convs[], size_t count) {
     size_t length = 0;
     while (length < count && length < BACKBONE_CONVS && fits(&layers->layers[convs[length]], length))
@@ -151,8 +152,8 @@ static size_t run_length(const struct weights_layers *layers, const size_t convs
     return length;
 }
 
-/* Keras lists a nested model's trainable weights before its frozen ones, so `before` may not be in front of
- * `after`. */
+/* Reports that `before` may not come before `after` in the model: Keras lists a nested model's trainable weights
+ * before its frozen ones. */
 static enum status ambiguous_order(const char *path, const struct weights_layer *before,
                                    const struct weights_layer *after) {
     return status_set(
@@ -163,7 +164,7 @@ static enum status ambiguous_order(const char *path, const struct weights_layer 
         path, before->name, after->name);
 }
 
-/* Whether one list has all of the backbone's convolutions, in whatever order. */
+/* Whether one list has all of the backbone's convolutions, in any order. */
 static bool has_all_shapes(const struct weights_layers *layers, const size_t convs[], size_t count,
                            int list) {
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
@@ -179,7 +180,8 @@ static bool has_all_shapes(const struct weights_layers *layers, const size_t con
     return list >= 0;
 }
 
-/* Says why no thirteen convolutions on end are VGG16's; the `length` from convs[start] on come nearest. */
+/* Says why no thirteen convolutions in a row are VGG16's. Those from convs[start] on, `length` of them, come
+ * nearest. */
 static enum status no_run(const struct weights_layers *layers, const char *path, const size_t convs[],
                           size_t count, size_t start, size_t length) {
     if (length == 7 && count - start >= 16 && part_fits(&layers->layers[convs[start + 7]], 6, WEIGHTS_KERNEL))
@@ -234,7 +236,8 @@ static enum status match_order(const struct weights_layers *layers, const char *
     return STATUS_OK;
 }
 
-/* VGG16 with batch normalization is another network: each convolution has four vectors more. */
+/* Refuses VGG16 with batch normalization, which is another network: each of its convolutions has four more
+ * vectors. */
 static enum status refuse_normalized(const struct weights_layers *layers, const char *path,
                                      const size_t chosen[]) {
     static const hsize_t widths[] = {64, 128, 256, 512};

@@ -1,21 +1,20 @@
-/* conv_winograd: the engine "winograd", convolution by minimal filtering. It owns the plan of a layer; winograd_run.c
+/* conv_winograd: the engine "winograd", convolution by minimal filtering. It owns the plan of a layer. winograd_run.c
  * has the order of the work, winograd_kernels*.{c,h} the arithmetic, winograd_tiling.c the choice of tiles.
  *
- * A tile is a patch of n x n input pixels and the m x m outputs that they give, n = m + 2. A group of T tiles
- * goes through three steps:
+ * A tile is a patch of n x n input pixels and the m x m outputs that they give, n = m + 2. A group of T tiles goes
+ * through three steps:
  *
  *     input      V[x][t][C] = BT patch B                for each of the n * n points x
  *     product    M[x][t][K] = V[x][t][C] U[x][C][K]     one matrix product per point
  *     output     out = max(0, AT M A + bias)            and the 2 x 2 maximum where it follows
  *
- * winograd_transforms.h derives AT, BT and U = G g GT. The tiles of one kind from all images of a call make
- * one list, which is cut into groups such that V and M stay in a cache.
+ * winograd_transforms.h derives AT, BT and U = G g GT. The tiles of one kind from all images of a call make one list.
+ * The list is cut into groups so small that V and M stay in a cache.
  *
- * Memory. V[x] is float[C / L][T][L], chunks of L channels first: a chunk of a tile is what one vector
- * store of the transform writes, and the rows of a product lie side by side. M[x] likewise. M[x] takes the
- * place of V[x - 1], which is used up by then: with n * n + 1 slots, V[x] is slot x + 1 and M[x] is slot x. A
- * slot is an odd number of cache lines, so that the n * n lines that a transform touches fall into different
- * sets.
+ * Memory. V[x] is float[C / L][T][L]: chunks of L channels come first. One vector store of the transform writes one
+ * chunk of a tile, and the rows of a product lie side by side. M[x] has the same layout. M[x] takes the place of V[x
+ * - 1], which is not needed any more: there are n * n + 1 slots, V[x] is slot x + 1, and M[x] is slot x. A slot is an
+ * odd number of cache lines, so that the n * n lines that a transform touches fall into different sets of the cache.
  *
  * Legend: N images, H rows, W columns, C channels, K filters, L lanes, T tiles of a group. */
 #include "common/base/mem.h"
@@ -28,10 +27,10 @@
 
 /* ---- The plan ---- */
 
-/* Tiles at a time. Where the second-level cache holds V and M of so many that reading the weights for them
- * alone is no burden (28: less than 5 bytes of weights per cycle), as many as fit; else so many that the
- * weights are the smaller part of the traffic. Measured: between 28 and 128 it hardly matters, below 20 it
- * does. */
+/* The number of tiles in a group. If V and M of at least 28 tiles fit into the second-level cache, as many tiles
+ * as fit: reading the weights for them costs less than 5 bytes per cycle then, which is no burden. Else MANY, so
+ * that the weights are the smaller part of the traffic. Measured: between 28 and 128 tiles it hardly matters,
+ * below 20 it does. */
 static size_t group_of(const struct conv_plan *plan, const struct winograd_kind *kind) {
     enum { ENOUGH = 28, MANY = 112 };
     size_t one = (kind->nh * kind->nw + 1) * winograd_slot_nfloats(plan, 64) / 64 * sizeof(float);
@@ -142,7 +141,8 @@ static enum status plan_create(struct conv_plan **plan_ret, const struct conv_sh
 
 /* ---- Two layers in one ---- */
 
-/* Pads the background and runs it through the plan, which leaves nothing out yet. */
+/* Runs the background through the plan, which leaves out nothing yet, and keeps the result and the padded
+ * background. */
 static enum status learn_background(struct conv_plan *plan, const float *background) {
     size_t out_nfloats = winograd_tiles_side(plan, plan->shape.height) *
                          winograd_tiles_side(plan, plan->shape.width) * plan->shape.filters;

@@ -1,6 +1,7 @@
-/* winograd_direct: the first layer. With C <= 4 channels a patch of 3 x 3 pixels has at most 36 values,
- * and Winograd's transforms would cost more than they save: here the products are taken as they are, many
- * pixels side by side by two vectors of filters. What bounds it is the writing of the output.
+/* winograd_direct: the convolution of few channels, which is the first layer. With C <= 4 channels a patch of 3
+ * x 3 pixels has at most 36 values, and Winograd's transforms would cost more than they save. So the products
+ * are computed as they are, for many pixels side by side and two vectors of filters. Writing the output takes
+ * most of the time.
  *
  * Order of the sum for each output: the bias, then row, column, channel of the patch. */
 #include "common/network/winograd/winograd_direct.h"
@@ -34,7 +35,7 @@ void winograd_direct_free(struct winograd_direct *direct) {
     mem_free(direct->u);
 }
 
-/* The workspace: pad[4][W + 2][C], four rows of the image with a zero pixel at each end, and for pooling
+/* The workspace: pad[4][W + 2][C], four rows of the image with a zero pixel at each end. With pooling also
  * wide[2][W][K], two rows of outputs. */
 static size_t pad_nbytes(const struct winograd_direct *direct) {
     return mem_round_up(4 * (direct->shape.width + 2) * direct->shape.channels * sizeof(float));
@@ -46,7 +47,8 @@ size_t winograd_direct_workspace_nbytes(const struct winograd_direct *direct) {
     return pad_nbytes(direct) + mem_round_up(wide);
 }
 
-/* Row y of an image, or zeros for y = -1 (wrapped around) and y = H, to its place y mod 4. Returns it. */
+/* Copies row y of an image to its place y mod 4 in `pad`, and returns it. Rows -1 (wrapped around) and H are
+ * zeros. */
 static const float *pad_row(const struct winograd_direct *direct, const float *image, size_t y, float *pad) {
     size_t W = direct->shape.width, C = direct->shape.channels;
     float *row = pad + (y + 4) % 4 * (W + 2) * C;
@@ -56,7 +58,7 @@ static const float *pad_row(const struct winograd_direct *direct, const float *i
     return row;
 }
 
-/* `rows` pixels of a panel of which only `count` filters exist, by way of a copy. */
+/* Computes `rows` pixels of a panel that has only `count` filters, one pixel at a time through a copy. */
 static void last_filters(winograd_kernels_direct_func one, struct winograd_kernels_direct g, size_t C,
                          size_t rows, size_t count) {
     float pixel[2 * WINOGRAD_KERNELS_LANES_MAX] __attribute__((aligned(64)));
@@ -70,7 +72,7 @@ static void last_filters(winograd_kernels_direct_func one, struct winograd_kerne
     }
 }
 
-/* How many of `count` pixels to take next: all, or so many that the rest can be taken at once. */
+/* How many of `count` pixels to take next: all, or a number that leaves a rest for which there is a kernel, too. */
 static size_t pixels_at_once(const winograd_kernels_direct_func *direct, size_t rows_max, size_t count) {
     if (count >= 2 * rows_max)
         return rows_max;

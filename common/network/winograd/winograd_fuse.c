@@ -1,17 +1,19 @@
-/* winograd_fuse: the first layer computed inside the second, a tile's patch at a time, and the tiles that
- * show nothing but background left out. It owns the padded copies of the images.
+/* winograd_fuse: computes the first layer inside the second, for one tile at a time, and leaves out the tiles that
+ * show only background. It owns the padded copies of the images.
  *
- * Why. The first layer has one channel (gray) and many filters: little arithmetic, and the largest output of
- * the network, which would go to memory and come back. Here the n x n pixels of it that a tile of the second
- * layer needs are computed when they are needed, into n * n * C floats that stay in the first-level cache.
- * Neighbouring tiles overlap by two pixels, so (n / m)^2 = 1.7 times the arithmetic is done.
+ * What it does. A tile of the second layer needs n x n pixels of the first layer's output, its patch. The patch is
+ * computed when the tile needs it. It has n * n * C floats, which stay in the first-level cache.
  *
- * Why it is exact. A tile's outputs depend on (n + 2)^2 pixels of the image alone, and by the same operations
- * for every tile of a kind at that place. If these pixels are the background's, bit for bit, then so are the
- * outputs: they were computed once, by this very plan, when it was fused.
+ * Why. The first layer has one channel (gray) and many filters: little arithmetic, and the largest output of the
+ * network, which would be written to memory and read again. The price is (n / m)^2 = 1.7 times the arithmetic,
+ * because the patches of neighbouring tiles overlap by two pixels.
  *
- * Padded images: pad[pad_h][pad_w][C], the pixel (y, x) of the image being [y + 2][x + 2], zeros around it,
- * so far that the patches of tiles that overhang lie inside. */
+ * Why it is exact to leave tiles out. The outputs of a tile depend only on (n + 2)^2 pixels of the image, and all
+ * images go through the same operations. So if these pixels equal the background's, bit for bit, the outputs equal
+ * the background's. Those were computed once, with this plan, when it was fused.
+ *
+ * Padded images: pad[pad_h][pad_w][C]. Pixel (y, x) of the image is pad[y + 2][x + 2], and zeros are around the
+ * image, wide enough that the patches of all tiles lie inside, also of tiles that reach over the edge. */
 #include "common/base/mem.h"
 #include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
@@ -21,8 +23,8 @@
 
 enum { PAD = 2 }; /* one for each layer */
 
-/* The rows (or columns) of a padded image: the tiles reach `end`, their patches one more, and the patches' own
- * patches. */
+/* The rows (or columns) of a padded image. The tiles end at `end`. The second layer reads one pixel more on each
+ * side, and the first layer one more than that. */
 static size_t pad_side(const struct conv_plan *plan, bool rows) {
     size_t end = rows ? plan->shape.height : plan->shape.width;
     for (size_t i = 0; i < plan->kinds_count; i++) {
@@ -84,7 +86,7 @@ void winograd_fuse_begin(struct winograd_job *job, const float *in, float *works
 
 /* ---- Tiles ---- */
 
-/* Whether the pixels that a tile depends on are the background's. */
+/* Whether the pixels that a tile depends on equal the background's. */
 static bool is_background(const struct winograd_job *job, const struct winograd_kind *kind,
                           struct winograd_place place) {
     const struct conv_plan *plan = job->plan;
@@ -97,7 +99,7 @@ static bool is_background(const struct winograd_job *job, const struct winograd_
     return true;
 }
 
-/* The background's outputs of a tile, as far as they lie in the image. */
+/* Copies the background's outputs of a tile, as far as they lie in the image. */
 static void copy_background(const struct winograd_job *job, const struct winograd_kind *kind,
                             struct winograd_place place) {
     size_t halves = job->pool ? 2 : 1, K = job->plan->shape.filters;

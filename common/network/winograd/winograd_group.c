@@ -1,6 +1,6 @@
 /* winograd_group: the three steps of a group of tiles: the transform of the inputs, the products, the
- * transform of the sums. It owns the loops over tiles and chunks of channels; conv_winograd.c says what is
- * where. */
+ * transform of the sums. It owns the loops over tiles and over chunks of channels. conv_winograd.c explains
+ * the layout of memory. */
 #include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
 
@@ -12,7 +12,7 @@ static void clip(size_t first, size_t n, size_t side, size_t *begin, size_t *end
     *end = first + n - 1 <= side ? n : side - first + 1;
 }
 
-/* The last C % L channels of a patch, zeros after them and outside the image. */
+/* Copies the last C % L channels of a patch. What follows them, and what lies outside the image, stays zero. */
 static void copy_tail(const struct winograd_kernels_patch *patch, size_t nw, size_t channels, size_t L,
                       float *to) {
     for (size_t i = patch->row_begin; i < patch->row_end; i++)
@@ -23,7 +23,7 @@ static void copy_tail(const struct winograd_kernels_patch *patch, size_t nw, siz
                    channels * sizeof(float));
 }
 
-/* The pixels under a tile: in the image, or with a layer fused in front, computed. */
+/* The pixels under a tile: those of the image or, with a layer fused in front, those that this layer gives. */
 static struct winograd_kernels_patch patch_of(const struct winograd_job *job,
                                               const struct winograd_kind *kind, struct winograd_place place) {
     const struct conv_shape *shape = &job->plan->shape;
@@ -74,8 +74,8 @@ void winograd_group_input(const struct winograd_job *job, const struct winograd_
     }
 }
 
-/* The products of all points. Rows go in blocks of about the same size. While a panel of weights is in use,
- * for all blocks, the next one is asked for, a few cache lines per chunk of channels. */
+/* The products of all points. The rows are cut into blocks of about the same size. While all blocks use one panel of
+ * weights, the next panel is prefetched, a few cache lines per chunk of channels. */
 void winograd_group_product(const struct winograd_job *job, const struct winograd_group *group) {
     const struct conv_plan *plan = job->plan;
     const struct winograd_kind *kind = group->kind;
@@ -105,7 +105,7 @@ void winograd_group_product(const struct winograd_job *job, const struct winogra
     }
 }
 
-/* From a tile's outputs tile[rows][columns][L] to the image, as far as they lie in it. */
+/* Copies a tile's outputs, tile[rows][columns][L], to the image, as far as they lie in it. */
 static void copy_part(const float *tile, size_t columns, size_t rows_kept, size_t columns_kept,
                       size_t filters_kept, size_t L, float *out, size_t row_step, size_t column_step) {
     for (size_t i = 0; i < rows_kept; i++)

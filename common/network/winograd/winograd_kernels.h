@@ -1,14 +1,14 @@
-/* winograd_kernels: the table of inner loops, one per instruction set, that the Winograd engine is built from. It
- * owns the layout of their operands and nothing else: no memory, no loops over images or tiles.
+/* winograd_kernels: the table of inner loops of the Winograd engine, one table per instruction set. It owns the
+ * layout of their operands and nothing else: no memory, no loops over images or tiles.
  *
- * Names: <op>_<tile>_<step>[_<fusion>]__<isa>, where f6k3 is the one-dimensional minimal filtering
- * F(6,3): 6 outputs of a 3-tap filter from 8 inputs by 8 multiplications. "only" and "upto" tell the
- * kernel for whole tiles from the one for tiles that the border of the image cuts.
+ * Names: <op>_<tile>_<step>[_<fusion>]__<isa>. f6k3 is the one-dimensional minimal filtering F(6,3): 6 outputs of a
+ * 3-tap filter from 8 inputs by 8 multiplications. "only" marks the kernel for whole tiles, "upto" the one for tiles
+ * that the border of the image cuts.
  *     winograd_f6k3_input_columns__avx512      winograd_f6k3_output_rows_relu_pool__avx512
  *     gemm_rows14__avx512                      (a product of 14 rows)
  *
- * Legend: L lanes of a vector (16, 8 or 4 floats), m outputs and n = m + 2 points of a tile's side,
- * x = i * n + j the index of point (i, j) of a tile. Channels are cut into chunks of L. */
+ * Legend: L lanes of a vector (16, 8 or 4 floats), m outputs and n = m + 2 points of a tile's side, x = i * n + j the
+ * index of point (i, j) of a tile. Channels are cut into chunks of L. */
 #ifndef COMMON_NETWORK_WINOGRAD_WINOGRAD_KERNELS_H
 #define COMMON_NETWORK_WINOGRAD_WINOGRAD_KERNELS_H
 
@@ -26,8 +26,8 @@ enum {
         WINOGRAD_KERNELS_POINTS_MAX * WINOGRAD_KERNELS_POINTS_MAX * WINOGRAD_KERNELS_LANES_MAX
 };
 
-/* One chunk of the pixels under a tile: n x n pixels, those outside the image being zero and not in
- * memory. Rows [row_begin, row_end) and columns [column_begin, column_end) are inside. */
+/* One chunk of the n x n pixels under a tile. Pixels outside the image are zero and not in memory. Rows [row_begin,
+ * row_end) and columns [column_begin, column_end) are inside. */
 struct winograd_kernels_patch {
     const float *first;           /* L floats at pixel [row_begin][column_begin] */
     size_t row_step, column_step; /* in floats */
@@ -39,9 +39,9 @@ struct winograd_kernels_patch {
  *     v[chunk][rows_all][L]   the rows from `v` on; rows_all is the number of tiles in the group
  *     u[C][2 L]               C = chunks * L + tail, tail < L; channels past C are not read
  *     m[2][rows_all][L]
- * Each block of WINOGRAD_KERNELS_BLOCK channels is one chain of additions from its first channel up, and the blocks
- * are added in order: half the rounding error of one chain over 512 channels, for one per cent of the time or
- * less. Meanwhile it asks for prefetch_lines cache lines per chunk, from `prefetch` on. */
+ * Each block of WINOGRAD_KERNELS_BLOCK channels is one chain of additions, from its first channel up. The blocks are
+ * then added in order. This halves the rounding error of one chain over 512 channels and costs at most one per cent
+ * of the time. Meanwhile it prefetches prefetch_lines cache lines per chunk, from `prefetch` on. */
 struct winograd_kernels_gemm {
     size_t chunks, tail, rows_all;
     const float *v, *u;
@@ -58,15 +58,15 @@ typedef void (*winograd_kernels_input_columns_func)(const struct winograd_kernel
 typedef void (*winograd_kernels_input_rows_func)(const float *tmp, size_t rows, float *v, size_t step);
 /* tmp[i][j] = sum over r of AT[i][r] m[(r * columns + j) * step], for j < columns, i < m. */
 typedef void (*winograd_kernels_output_columns_func)(const float *m, size_t step, size_t columns, float *tmp);
-/* out[i][j] = max(0, bias + sum over r of tmp[i][r] AT[j][r]), for i < rows, j < m. With _pool the
- * maximum over each 2 x 2 of those instead, rows / 2 by m / 2 of them; rows and m even. */
+/* out[i][j] = max(0, bias + sum over r of tmp[i][r] AT[j][r]), for i < rows, j < m. With _pool it gives the maximum
+ * over each 2 x 2 of those instead: rows / 2 by m / 2 values; rows and m are even. */
 typedef void (*winograd_kernels_output_rows_func)(const float *tmp, size_t rows, const float *bias,
                                                   float *out, size_t row_step, size_t column_step);
 
 /* A direct convolution of few channels: out[r][j] = max(0, bias[j] + sum over a, d of row[a][r * C + d]
- * u[a][d][j]) for r < `rows` pixels side by side, j < 2 L filters, a < 3, d < 3 C: row[a] is the a-th of
- * three rows of pixels with their channels, from the left neighbour of the first pixel on, so that a patch's
- * row is 3 C floats in line. */
+ * u[a][d][j]) for r < `rows` pixels side by side, j < 2 L filters, a < 3, d < 3 C. row[a] is the a-th of three
+ * rows of pixels with their channels; it begins with the left neighbour of the first pixel, so one row of a patch
+ * is 3 C floats in line. */
 struct winograd_kernels_direct {
     const float *row[3];
     const float *bias; /* [2 L] */
@@ -76,31 +76,32 @@ struct winograd_kernels_direct {
 };
 typedef void (*winograd_kernels_direct_func)(const struct winograd_kernels_direct *direct);
 
-/* All that differs between instruction sets. Vectors are L floats, aligned to L floats. */
+/* All that depends on the instruction set. Vectors are L floats, aligned to L floats. */
 struct winograd_kernels {
     enum cpu_isa isa;
     size_t lanes;                                                   /* L */
     size_t rows_max;                                                /* a product takes 1 .. rows_max rows */
     winograd_kernels_gemm_func gemm[WINOGRAD_KERNELS_ROWS_MAX + 1]; /* [rows] */
-    /* [m], NULL where there is none. _only wants whole patches, _upto takes any. */
+    /* [m], NULL where there is none. _only takes whole patches alone, _upto takes any. */
     winograd_kernels_input_columns_func input_columns_only[WINOGRAD_KERNELS_TILE_MAX + 1];
     winograd_kernels_input_columns_func input_columns_upto[WINOGRAD_KERNELS_TILE_MAX + 1];
     winograd_kernels_input_rows_func input_rows[WINOGRAD_KERNELS_TILE_MAX + 1];
     winograd_kernels_output_columns_func output_columns[WINOGRAD_KERNELS_TILE_MAX + 1];
     winograd_kernels_output_rows_func output_rows[WINOGRAD_KERNELS_TILE_MAX + 1];
-    winograd_kernels_output_rows_func output_rows_pool[WINOGRAD_KERNELS_TILE_MAX + 1]; /* even m alone */
-    /* [C][pixels], NULL where there is none; 1 and rows_max always, and the sides of the tiles' patches as
-     * far as rows_max goes. */
+    winograd_kernels_output_rows_func output_rows_pool[WINOGRAD_KERNELS_TILE_MAX + 1]; /* only for even m */
+    /* [C][pixels], NULL where there is none. There are always 1 and rows_max pixels, and the sides of the tiles'
+     * patches up to rows_max. */
     winograd_kernels_direct_func direct[WINOGRAD_KERNELS_DIRECT_CHANNELS_MAX + 1]
                                        [WINOGRAD_KERNELS_ROWS_MAX + 1];
 };
 
-/* Sets the pointers for one instruction set, as the files kernels_<isa>.c define them. */
+/* Sets the pointers for one instruction set. The files winograd_kernels_<isa>.c define these. */
 void winograd_kernels_fill__generic(struct winograd_kernels *kernels);
 void winograd_kernels_fill__avx2(struct winograd_kernels *kernels);
 void winograd_kernels_fill__avx512(struct winograd_kernels *kernels);
 
-/* The table for an instruction set that cpu_isa_available(): first all generic, then overwritten. */
+/* Fills the table for an instruction set that is cpu_isa_available(): first with all generic kernels, then
+ * with better ones. */
 void winograd_kernels_init(struct winograd_kernels *kernels, enum cpu_isa isa);
 
 #endif

@@ -1,12 +1,12 @@
-/* winograd_kernels_template: the kernels, written once on vectors of VECTOR_NBYTES and compiled once per
- * instruction set. Include it from kernels_<isa>.c only, which defines
- *     WINOGRAD_KERNELS_ISA     the enum cpu_isa
- *     KERNEL(name)    name##__<isa>
- *     VECTOR_NBYTES   64, 32 or 16
- *     ROWS_MAX        rows of the largest product: ROWS_MAX x 2 accumulators, 2 vectors of weights and
- *                     a broadcast must fit in the registers
- * The compiler contracts a * b + c to one fused operation where the set has it, and never reorders:
- * each function gives the same bits for each element, whatever its other arguments. */
+/* winograd_kernels_template: the kernels, written once on vectors of VECTOR_NBYTES and compiled once per instruction
+ * set. Only winograd_kernels_<isa>.c include it. They define
+ *     WINOGRAD_KERNELS_ISA   the enum cpu_isa
+ *     KERNEL(name)           name##__<isa>
+ *     VECTOR_NBYTES          64, 32 or 16
+ *     ROWS_MAX               rows of the largest product: ROWS_MAX x 2 accumulators, 2 vectors of weights and a
+ *                            broadcast must fit in the registers
+ * The compiler contracts a * b + c to one fused operation where the set has it, and never reorders. So each function
+ * gives the same bits for each element, whatever its other arguments are. */
 #include "common/base/vec.h"
 #include "common/network/winograd/winograd_kernels.h"
 #include "common/network/winograd/winograd_transforms.h"
@@ -17,7 +17,7 @@
 
 enum { LANES = VECTOR_NBYTES / sizeof(float) };
 
-/* The rectifier. Its argument comes second, which lets NaN through. */
+/* The rectifier. Its argument comes second, so a NaN stays a NaN. */
 static inline vec vec_relu(vec x) {
     return vec_max((vec){0}, x);
 }
@@ -147,8 +147,8 @@ enum { TMP_STEP = WINOGRAD_KERNELS_POINTS_MAX * LANES };
         }                                                                                                    \
     }
 
-/* The largest of four sums, then the bias and the rectifier: the same bits as the other way round, since
- * both are monotone, and a quarter of the work. */
+/* The largest of four sums, then the bias and the rectifier. Both are monotone, so these are the same bits as with
+ * the maximum last, for a quarter of the work. */
 #define OUTPUT_POOL(M, N)                                                                                    \
     static void KERNEL(winograd_f##M##k3_output_rows_relu_pool)(                                             \
         const float *tmp, size_t rows, const float *bias, float *out, size_t row_step, size_t column_step) { \
@@ -167,7 +167,7 @@ enum { TMP_STEP = WINOGRAD_KERNELS_POINTS_MAX * LANES };
         }                                                                                                    \
     }
 
-/* Pixels are L floats at a multiple of 4 bytes only, when C or K is no multiple of L. */
+/* Pixels are aligned to 4 bytes only, because C or K may be no multiple of L. */
 typedef float vec_unaligned __attribute__((vector_size(VECTOR_NBYTES), aligned(4)));
 
 static inline vec vec_load_pixel(const float *from) {

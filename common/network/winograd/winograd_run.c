@@ -1,5 +1,5 @@
-/* winograd_run: the order of the work of a layer, group of tiles by group, and the memory for it. The legend is that of
- * conv_winograd.c. */
+/* winograd_run: the order of the work of a layer, one group of tiles after the other, and the memory for it.
+ * conv_winograd.c has the legend. */
 #include "common/base/mem.h"
 #include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
@@ -15,8 +15,8 @@ size_t winograd_slot_nfloats(const struct conv_plan *plan, size_t tiles) {
     return (lines | 1) * MEM_ALIGNMENT / sizeof(float);
 }
 
-/* ---- Workspace: the slots, first because all layers use them and they stay in the caches; with `first` what
- * that needs; with pool_after the outputs before pooling ---- */
+/* ---- Workspace. First the slots: all layers use them, so they stay in the caches. Then with `first` what that
+ * needs, and with pool_after the outputs before pooling. ---- */
 
 static size_t slots_nbytes(const struct conv_plan *plan, size_t count) {
     size_t most = 0;
@@ -67,7 +67,7 @@ static void run_group(const struct winograd_job *job, const struct winograd_grou
     }
 }
 
-/* All tiles of a kind, in groups of about the same size. */
+/* Computes all tiles of a kind, in groups of about the same size. */
 static void run_kind(const struct winograd_job *job, const struct winograd_kind *kind) {
     struct winograd_group group = {.kind = kind};
     size_t total = job->count * kind->rows * kind->columns;
@@ -110,7 +110,7 @@ void winograd_run(const struct conv_plan *plan, size_t count, const float *in, f
     }
     float *wide = (float *)workspace + tiles_nbytes(plan, count) / sizeof(float);
     winograd_run_tiles(plan, count, in, wide, workspace);
-    /* The height of an image is even here, so all images are one high one. */
+    /* The heights are even, so all images together are pooled like one high image. */
     conv_pool(wide, count * winograd_tiles_side(plan, plan->shape.height),
               winograd_tiles_side(plan, plan->shape.width), plan->shape.filters, out);
 }

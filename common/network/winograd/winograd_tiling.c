@@ -1,20 +1,20 @@
 /* winograd_tiling: cuts the outputs of a layer into tiles. It owns the cost model.
  *
- * A side of S outputs is cut into tiles of one or two sizes m; each costs n = m + 2 points. Two-dimensional
- * tiles are the products, so a layer takes (sum of n over the rows) x (sum of n over the columns) x C x K
- * multiplications: 56 = 9 x 6 + 2 gives 76^2 points for 56^2 outputs, 1.84 each; direct, it is 9.
- * The cost of a tiling, in vector operations per image (half a cycle each, where two go at once):
+ * A side of S outputs is cut into tiles of one or two sizes m; each tile costs n = m + 2 points. Two-dimensional
+ * tiles are the products of the two sides, so a layer takes (sum of n over the rows) x (sum of n over the
+ * columns) x C x K multiplications: 56 = 9 x 6 + 2 gives 76^2 points for 56^2 outputs, 1.84 for each output; a
+ * direct convolution takes 9. The cost of a tiling, in vector operations per image (half a cycle each, where two
+ * run at once):
  *
- *     products     points x C x K / L, over the share of the peak that products reach;
+ *     products     points x C x K / L, divided by the share of the peak that products reach;
  *     transforms   per tile and chunk of L channels, the operations of the 1-D transforms:
  *                  nw x in(mh) + nh x in(mw) for the input, nw x out(mh) + mh x out(mw) for the output;
- *                  and the loads and stores; and a pooling of its own where a size is odd;
- *     weights      each kind reads its transformed weights once per group of tiles. A kind with few tiles per
- *                  image shares them with those of the other images of a call.
+ *                  then the loads and stores, and the separate pooling where a size is odd;
+ *     weights      each kind of tile reads its transformed weights once per group of tiles. A kind with few
+ *                  tiles per image shares one reading between several images of a call.
  *
- * Sizes above 8 are left out for their rounding (winograd_points.h). The memory for the weights is reckoned
- * but does not decide: the tilings of least cost have few kinds, and so take little (326 MB for all of
- * VGG16). */
+ * Sizes above 8 are left out because of their rounding (winograd_points.h). The memory for the weights is computed
+ * but does not decide: the tilings of least cost have few kinds and so take little (326 MB for all of VGG16). */
 #include "common/network/winograd/winograd.h"
 
 #include <assert.h>
@@ -30,8 +30,8 @@ static const double output_operations[WINOGRAD_KERNELS_TILE_MAX + 1] = {
 static const double product_efficiency = 0.95; /* share of the peak that products reach */
 static const double memory_operation = 0.5;    /* a load or store of a vector */
 static const double weights_operation = 4.0;   /* a vector of weights from the third-level cache */
-static const double group_tiles = 64;          /* that share one reading of the weights */
-static const double call_pixels = 32 * 49;     /* of a call's images, if one image has less */
+static const double group_tiles = 64;          /* tiles that share one reading of the weights */
+static const double call_pixels = 32 * 49;     /* pixels of all images of a call, if one image has fewer */
 
 static double images_per_call(const struct conv_shape *shape) {
     double images = call_pixels / (double)(shape->height * shape->width);
@@ -69,8 +69,8 @@ void winograd_tiling_cost(const struct conv_shape *shape, const struct winograd_
 static const size_t sizes[] = {2, 3, 4, 6, 7, 8};
 enum { SIZES_COUNT = sizeof sizes / sizeof sizes[0], SIDES_MAX = 64 };
 
-/* All ways to cut a side with two sizes, the fewest tiles of the second for each number of the first;
- * with pooling both sizes even, or one odd one. Returns their number. */
+/* Lists all ways to cut a side with two sizes, each with the fewest tiles of the second size for each number of the
+ * first. With pooling both sizes are even, or there is one odd size. Returns their number. */
 static size_t list_sides(size_t side, bool pool, struct winograd_side list[SIDES_MAX]) {
     size_t count = 0;
     for (size_t a = 0; a < SIZES_COUNT; a++) {
@@ -79,7 +79,7 @@ static size_t list_sides(size_t side, bool pool, struct winograd_side list[SIDES
         for (size_t b = 0; b < a; b++) {
             if (pool && (sizes[a] % 2 != 0 || sizes[b] % 2 != 0))
                 continue;
-            /* at most as many of the smaller as fill two of the larger */
+            /* the smaller tiles take the place of at most two larger ones */
             for (size_t first = full > 2 ? full - 2 : 1; first <= full; first++) {
                 size_t rest = side - first * sizes[a];
                 if (rest > 0 && count < SIDES_MAX)

@@ -1,33 +1,35 @@
-/* winograd_transforms: the one-dimensional transforms of the minimal filtering algorithms F(m,3), m = 2,
- * 3, 4, 6, 7, 8, on vectors of any width. It owns the arithmetic, and no loads or stores. Define
- * VECTOR_NBYTES first.
+/* winograd_transforms: the one-dimensional transforms of the minimal filtering algorithms F(m,3), m = 2, 3, 4, 6, 7,
+ * 8, on vectors of any width. It owns the arithmetic; it loads and stores nothing. Define VECTOR_NBYTES first.
  *
  * What they compute. A 3-tap filter g slides over n = m + 2 samples d and gives m outputs
  *     y[i] = d[i] g[0] + d[i+1] g[1] + d[i+2] g[2].
- * Direct, that takes 3 m multiplications. Cook and Toom do it in n:
+ * Computed directly, this takes 3 m multiplications. Cook and Toom do it in n:
  *     y = AT [ (G g) . (BT d) ]           "." element by element.
  *
- * Why. Take first the product of polynomials, s(x) = g(x) h(x), with h of degree m - 1: it has degree m + 1
- * = n - 1, and so is known from its values at n points, s(p) = g(p) h(p): n multiplications. One of the
- * points may be infinity, where the value of a polynomial is its leading coefficient. Written as matrices:
- * evaluate g (by G'), evaluate h (by A), multiply, interpolate (by B):  s = B [ (G' g) . (A h) ].
- * Filtering is the transpose of that map: for fixed g, s is T h, where T[i+r][i] = g[r], and y is T^t d.
- * The map h -> s is B diag(G' g) A, so its transpose is  y = AT diag(G' g) BT d.  That is the formula.
+ * Why. Take first the product of two polynomials, s(x) = g(x) h(x), where h has degree m - 1. Then s has degree m + 1
+ * = n - 1, so its values at n points determine it: s(p) = g(p) h(p), n multiplications. One of the points may be
+ * infinity, where the value of a polynomial is its leading coefficient. Written as matrices: evaluate g (by G'),
+ * evaluate h (by A), multiply, interpolate (by B):
+ *     s = B [ (G' g) . (A h) ].
+ * Filtering is the transpose of this map: for a fixed g, s is T h, where T[i+r][i] = g[r], and y is T^t d. The map h
+ * -> s is B diag(G' g) A, so its transpose is
+ *     y = AT diag(G' g) BT d,
+ * which is the formula above.
  *
  * The matrices. Let p_0 .. p_{n-2} be the finite points and
  *     M_j(x) = product over k != j of (x - p_k),  N_j = M_j(p_j),  M(x) = product over all k of (x - p_k).
- * Lagrange's basis for the points is M_j(x) / N_j, and M(x) for the point infinity. The divisors N_j may go
- * with the weights, which are transformed once, in double:
+ * Lagrange's basis for the points is M_j(x) / N_j, and M(x) for the point infinity. The divisors N_j are moved to the
+ * weights, which are transformed once, in double:
  *     G[j] = (1, p_j, p_j^2) / N_j,              G[n-1] = (0, 0, 1)         (winograd_weights.c)
  *     BT[j] = the coefficients of M_j,           BT[n-1] = those of M
  *     AT[i][j] = p_j^i,                          AT[i][n-1] = 1 if i = m - 1, else 0.
  *
- * Pairs. Let the points be +-a, +-b, ... Then M_{+a} = (x + a) Q_a(x^2) and M_{-a} = (x - a) Q_a(x^2), with
- * Q_a the product of the (x^2 - b^2) over the other pairs (times x where zero is a point). With u the
- * coefficients of x Q_a and v those of Q_a, each times the samples,
- *     BT[+a] d = u + a v,   BT[-a] d = u - a v;
- * Q_a is even or odd, so u and v touch half of the samples each. Likewise for the outputs, with s = m[+a] +
- * m[-a] and t = m[+a] - m[-a], what the pair adds to y[i] is a^i s for even i and a^i t for odd i.
+ * Pairs. Let the points be +-a, +-b, ... Then M_{+a} = (x + a) Q_a(x^2) and M_{-a} = (x - a) Q_a(x^2), where Q_a is
+ * the product of the (x^2 - b^2) over the other pairs (times x where zero is a point). Let u be the coefficients of x
+ * Q_a and v those of Q_a, each times the samples. Then
+ *     BT[+a] d = u + a v,   BT[-a] d = u - a v.
+ * Q_a is even or odd, so u and v touch half of the samples each. The outputs are alike: with s = m[+a] + m[-a] and t
+ * = m[+a] - m[-a], the pair adds a^i s to y[i] for even i, and a^i t for odd i.
  *
  * Two dimensions: the transforms apply to the rows and to the columns of a tile, one after the other. */
 #ifndef COMMON_NETWORK_WINOGRAD_WINOGRAD_TRANSFORMS_H

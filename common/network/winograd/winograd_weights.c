@@ -1,12 +1,12 @@
-/* winograd_weights: the transform G g GT of the weights, and their order in memory. It runs when a plan
- * is made, in double precision; winograd_transforms.h derives G. */
+/* winograd_weights: the transform G g GT of the weights, and their order in memory. It runs when a plan is made, in
+ * double precision. winograd_transforms.h derives G. */
 #include "common/base/size.h"
 #include "common/network/winograd/winograd.h"
 #include "common/network/winograd/winograd_points.h"
 
 #include <assert.h>
 
-/* The finite points of F(m,3) into p; returns their number. */
+/* Writes the finite points of F(m,3) to p and returns their number. */
 static size_t points_of(size_t m, double p[WINOGRAD_KERNELS_POINTS_MAX]) {
     static const double positive[WINOGRAD_KERNELS_TILE_MAX + 1][4] = {
         [2] = {F2_A},
@@ -45,7 +45,8 @@ void winograd_weights_matrix(size_t m, double g[WINOGRAD_KERNELS_POINTS_MAX][3])
 
 enum { WIDTH_MAX = 2 * WINOGRAD_KERNELS_LANES_MAX };
 
-/* One channel of one panel: g[3][3][width] -> the n x n points, each `step` floats after the other. */
+/* Transforms one channel of one panel, g[3][3][width], to n x n points. Each is `step` floats behind the one
+ * before. */
 static void transform(size_t mh, size_t mw, size_t width, double gh[][3], double gw[][3],
                       double g[3][3][WIDTH_MAX], float *u, size_t step) {
     for (size_t i = 0; i < mh + 2; i++) {
