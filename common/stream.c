@@ -1,9 +1,9 @@
-/* stream: pictures in, features out, in order.
+/* stream: runs pictures through the network and gives their features, in order.
  *
- * The rows of a split are cut into blocks. A block goes through three OpenMP tasks, read -> compute -> give, which wait
- * for each other through `depend`: reads follow each other in order, and so do gives, while computes run on all
- * threads. A block lives in a slot; there are two slots per thread, which bounds the memory. So rows are in order and the
- * same bits come out for any number of threads. */
+ * The rows of a split are cut into blocks. Each block has three OpenMP tasks, read -> compute -> give, which wait for
+ * each other through `depend`. Reads follow each other in order, and so do gives; computes run on all threads. So
+ * rows are in order, and the same bits come out for any number of threads. A block is held in a slot. There are two
+ * slots per thread, which bounds the memory. */
 #include "common/stream.h"
 #include "common/base/interrupt.h"
 #include "common/base/log.h"
@@ -31,7 +31,7 @@ struct stream {
     struct slot *slots;
     void **workspaces; /* [threads] */
     size_t threads, slot_count;
-    size_t next[IMAGES_SPLITS], given; /* the row that the sink waits for; rows that it has got */
+    size_t next[IMAGES_SPLITS], given; /* the row that the sink gets next; rows that it has got */
     _Atomic(enum status) status;       /* of the first task that failed */
 };
 
@@ -42,7 +42,8 @@ size_t stream_block_rows(size_t size) {
 
 /* ---- Memory ---- */
 
-/* The threads that the memory is enough for, a workspace and two slots each. The result does not depend on them. */
+/* Chooses how many threads the memory is enough for; each needs a workspace and two slots. The result does not
+ * depend on it. */
 static enum status choose_threads(struct stream *stream, size_t workspace_nbytes) {
     const struct stream_options *options = stream->options;
     size_t rows = options->block_rows, pixels = rows * options->size * options->size;
@@ -102,10 +103,10 @@ static void release(struct stream *stream) {
     free(stream->workspaces);
 }
 
-/* ---- The three tasks of a block. Once something failed, all that follow do nothing; after an interruption the blocks
- * whose computing has begun are still finished and given, as far as no gap is before them. ---- */
+/* ---- The three tasks of a block. After a failure, all later tasks do nothing. After an interruption, the blocks
+ * that are being computed are still finished and given, if no block before them is missing. ---- */
 
-/* Keeps the first failure (or the interruption). */
+/* Keeps the first failure, or the interruption. */
 static void record(struct stream *stream, enum status status) {
     enum status none = STATUS_OK;
     atomic_compare_exchange_strong(&stream->status, &none, status);
@@ -162,7 +163,7 @@ static void give_block(struct stream *stream, const struct slot *slot, int s, si
     progress_update(options->done + stream->given);
 }
 
-/* Creates the tasks of all blocks of a split that are to be done; the tasks outlive the call. */
+/* Creates the tasks of all blocks of a split that must be done. The tasks outlive the call. */
 static void spawn_split(struct stream *stream, int s, size_t *next_slot) {
     const struct stream_options *options = stream->options;
     size_t rows = images_info(options->images)->parts[s].rows, block = options->block_rows;

@@ -1,4 +1,4 @@
-/* main: `extract` from its command line to its exit status: it only hands the job on. */
+/* main: `extract` from its command line to its exit status. It only starts the job. */
 #include "common/base/cli.h"
 #include "common/base/h5.h"
 #include "common/base/interrupt.h"

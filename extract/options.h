@@ -1,4 +1,4 @@
-/* options: the command line of `extract`: reads it, checks that it makes sense, and says what is wrong with it. */
+/* options: the command line of `extract`: reads it, checks it, and reports what is wrong with it. */
 #ifndef EXTRACT_OPTIONS_H
 #define EXTRACT_OPTIONS_H
 
@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a run is for. */
+/* The jobs of `extract`. */
 enum options_job { OPTIONS_EXTRACT, OPTIONS_SUMMARY, OPTIONS_INFO, OPTIONS_VERIFY, OPTIONS_JOBS };
 
-/* The command line; strings are argv's own. What was not given has its default, or is NULL. */
+/* The command line. Strings are argv's own. An option that was not given has its default, or is NULL. */
 struct options {
     enum options_job job;
     const char *dataset, *output, *weights, *json, *info, *verify;

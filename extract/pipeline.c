@@ -1,4 +1,4 @@
-/* pipeline: a data set through the network into a cache. The work itself is the stream's (common/stream.h). */
+/* pipeline: runs a data set through the network into a cache. common/stream.h does the work itself. */
 #include "extract/pipeline.h"
 #include "common/base/log.h"
 #include "common/base/progress.h"
@@ -19,7 +19,7 @@ struct pipeline {
     struct cache_info info;
 };
 
-/* What the cache shall be: everything that changes a feature, and where it all came from. */
+/* Describes the cache: everything that changes a feature, and where it all comes from. */
 static void describe(struct pipeline *pipeline) {
     const struct pipeline_options *options = pipeline->options;
     const struct images_info *images = images_info(pipeline->images);
@@ -111,7 +111,7 @@ enum status pipeline_run(const struct pipeline_options *options, struct pipeline
     if (status == STATUS_OK && !nothing_to_do)
         status = vgg16_create(&pipeline.network, options->engine, options->size, options->preprocess,
                               &pipeline.weights.tensors);
-    weights_free(&pipeline.weights); /* the plans have their own */
+    weights_free(&pipeline.weights); /* the plans have copies */
     if (status == STATUS_OK && !nothing_to_do)
         status = fill(&pipeline, result);
     if (status == STATUS_OK && !nothing_to_do) {

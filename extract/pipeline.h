@@ -1,4 +1,5 @@
-/* pipeline: a data set through the network into a cache: what the cache shall be, and what of it is still to be done. */
+/* pipeline: runs a data set through the network into a cache. It decides what the cache contains, and what of it
+ * is still missing. */
 #ifndef EXTRACT_PIPELINE_H
 #define EXTRACT_PIPELINE_H
 
@@ -15,21 +16,21 @@ struct pipeline_options {
     size_t size;         /* pixels, the side of the input square */
     enum preprocess_mode preprocess;
     const struct conv_engine *engine;
-    const char *isa; /* what decides the last bits: instruction set, or OpenBLAS's kernels */
+    const char *isa; /* decides the last bits: the instruction set, or OpenBLAS's kernels */
     size_t limit;    /* images of each split at most; 0: all */
     size_t threads;
     bool force;
 };
 
-/* What a run did. `seconds` is the time of the images computed in this run alone. */
+/* What a run did. `seconds` is the time for the images of this run only. */
 struct pipeline_result {
     size_t images;  /* computed in this run */
-    size_t resumed; /* found done */
+    size_t resumed; /* found in the cache */
     size_t threads; /* options->threads, or fewer when the memory is not enough for them */
     double seconds;
 };
 
-/* Runs it all. On STATUS_INTERRUPTED and on failure what was computed is kept in the partial cache. */
+/* Runs all of it. After STATUS_INTERRUPTED and after a failure, the partial cache keeps what was computed. */
 enum status pipeline_run(const struct pipeline_options *options, struct pipeline_result *result);
 
 #endif

@@ -1,4 +1,4 @@
-/* run: the jobs of `extract`, one for each of options.h. What went wrong is told by the status and its message. */
+/* run: the jobs of `extract`, one for each of options.h. The status and its message report a failure. */
 #ifndef EXTRACT_RUN_H
 #define EXTRACT_RUN_H
 

@@ -1,4 +1,4 @@
-/* run_extract: the job of filling a cache: from the options to the line and the JSON that tell how it went. */
+/* run_extract: the job that fills a cache, and the line and the JSON that report it. */
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/output.h"
@@ -43,7 +43,7 @@ static enum status write_json(const struct pipeline_options *run, const struct p
     return output_commit(output);
 }
 
-/* One line for people, on standard error when a program reads standard output. */
+/* Prints one line for people, on standard error when the JSON goes to standard output. */
 static void print_result(const struct options *options, const struct pipeline_options *run,
                          const struct pipeline_result *result) {
     FILE *stream = streams_of(options->json) == STREAMS_OUTPUT ? stderr : stdout;
@@ -74,7 +74,7 @@ enum status run_extract(const struct options *options) {
                                    .threads = (size_t)threads_settle((int)options->threads),
                                    .force = options->force};
     enum status status = engines_choose(options->engine, (int)run.threads, &run.engine, &run.isa);
-    if (status == STATUS_OK && options->json != NULL) /* before the work: a wrong name is found now */
+    if (status == STATUS_OK && options->json != NULL) /* before the work, so that a wrong name is found now */
         status = output_open(&json, options->json);
     if (status != STATUS_OK)
         return status;

@@ -1,4 +1,5 @@
-/* run_inspect: the jobs that look at a cache: what is in it, and whether every row is as it was written. */
+/* run_inspect: the jobs that look at a cache: they print what is in it, or check that every row is as it was
+ * written. */
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/cache/cache.h"
@@ -13,7 +14,7 @@ static void print_line(const char *name, const char *value) {
     putchar('\n');
 }
 
-/* Provenance by name, then each split. */
+/* Prints the provenance by name, then each split. */
 enum status run_info(const struct options *options) {
     const char *path = options->info;
     struct cache *cache;

@@ -1,4 +1,4 @@
-/* summary: the model table, layer by layer, in the manner of Keras' model.summary(). */
+/* summary: the model table, layer by layer, like Keras' model.summary(). */
 #include "extract/summary.h"
 #include "common/base/text.h"
 #include "common/network/backbone.h"

@@ -1,4 +1,4 @@
-/* summary: the model table, layer by layer, in the manner of Keras' model.summary(). */
+/* summary: the model table, layer by layer, like Keras' model.summary(). */
 #ifndef EXTRACT_SUMMARY_H
 #define EXTRACT_SUMMARY_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* VGG16 without its top, Flatten, and Dense(classes, softmax) for inputs of size x size x 3. `train_all`: the
- * backbone is trainable too, instead of frozen. */
+/* Prints VGG16 without its top, Flatten, and Dense(classes, softmax), for inputs of size x size x 3. `train_all`: the
+ * backbone is trainable, too, and not frozen. */
 void summary_print(FILE *stream, size_t size, size_t classes, bool train_all);
 
 #endif

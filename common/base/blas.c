@@ -1,4 +1,4 @@
-/* blas: OpenBLAS, loaded when a product is needed, and single-threaded. */
+/* blas: OpenBLAS, loaded when the first product is needed, and single-threaded. */
 #include "common/base/blas.h"
 #include "common/base/mem.h"
 
@@ -10,11 +10,11 @@
 #define BLAS_LIBRARY "libopenblas.so.0"
 #endif
 
-/* Address space: a buffer for each thread that multiplies, and the library itself. */
+/* Address space that the library takes: a buffer for each thread that multiplies, and its own code. */
 enum { BUFFER_MB = 128, LIBRARY_MB = 64 };
 
-/* What is used of the library; each member is the function's own type, so that the headers' prototypes are
- * kept. */
+/* The functions of the library that we use. Each member has the function's own type, so the prototypes of
+ * its headers hold. */
 static struct {
     void *library;
     __typeof__(&cblas_sgemm) sgemm;
@@ -22,7 +22,7 @@ static struct {
     __typeof__(&openblas_get_corename) get_corename;
 } blas;
 
-/* dlsym() gives an object pointer; copying it is what POSIX prescribes to get a function's. */
+/* dlsym() gives an object pointer. POSIX prescribes to copy it into a function pointer like this. */
 static enum status find(const char *name, void *function_ret) {
     void *found = dlsym(blas.library, name);
     if (found == NULL)
@@ -49,7 +49,7 @@ enum status blas_init(int threads) {
     enum status status = check_address_space(threads);
     if (status != STATUS_OK)
         return status;
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* no threads and buffers of its own at its start */
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* it makes no threads and buffers of its own at its start */
     blas.library = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (blas.library == NULL)
         return status_set(STATUS_UNSUPPORTED,

@@ -1,13 +1,11 @@
-/* cgroup: what the control groups of this process leave it of the machine.
+/* cgroup: how much of the machine the control groups leave to this process.
  *
  * /proc/self/cgroup names the group in each hierarchy, as "4:memory:/a/b" (version 1: controllers by name) or
- * "0::/a/b" (version 2). /proc/self/mountinfo tells where a hierarchy is mounted and which group is the
- * mount's root: in a container often not "/". A group's limits and those of each group above it hold
- * together.
+ * "0::/a/b" (version 2). /proc/self/mountinfo says where a hierarchy is mounted, and which group is the mount's root;
+ * in a container this is often not "/". The limits of a group and of each group above it hold together.
  *
- *   version 2   cpu.max "QUOTA PERIOD", "max" for none; memory.max, memory.high; memory.current
- *   version 1   cpu.cfs_quota_us, -1 for none, cpu.cfs_period_us; memory.limit_in_bytes;
- * memory.usage_in_bytes
+ *     version 2   cpu.max "QUOTA PERIOD", "max" for none; memory.max, memory.high; memory.current
+ *     version 1   cpu.cfs_quota_us, -1 for none, cpu.cfs_period_us; memory.limit_in_bytes; memory.usage_in_bytes
  *
  * (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of Linux; proc(5).) */
 #include "common/base/cgroup.h"
@@ -20,17 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The files of one version, and how its hierarchies are mounted. */
+/* The files of one version, and how its hierarchies are mounted. `dropped` is the line of memory.stat for the memory
+ * that the kernel drops first. */
 static const struct version {
-    const char *filesystem, *usage,
-        *dropped; /* dropped: name in memory.stat of what the kernel drops first */
+    const char *filesystem, *usage, *dropped;
     const char *limits[2];
 } versions[] = {
     {"cgroup", "memory.usage_in_bytes", "total_inactive_file", {"memory.limit_in_bytes", NULL}},
     {"cgroup2", "memory.current", "inactive_file", {"memory.max", "memory.high"}},
 };
 
-/* The first line of FOLDER/NAME into text[size]; false when there is none. */
+/* Reads the first line of FOLDER/NAME into text[size]; false when there is none. */
 static bool read_line(const char *folder, const char *name, char *text, int size) {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
@@ -42,7 +40,7 @@ static bool read_line(const char *folder, const char *name, char *text, int size
     return found;
 }
 
-/* A number of bytes; false for "max" and when there is none. */
+/* Reads a number of bytes; false for "max" and when there is none. */
 static bool read_nbytes(const char *folder, const char *name, uint64_t *nbytes_ret) {
     char line[64], *end = line;
     if (!read_line(folder, name, line, sizeof line))
@@ -51,7 +49,7 @@ static bool read_nbytes(const char *folder, const char *name, uint64_t *nbytes_r
     return end != line && line[0] != '-';
 }
 
-/* What the kernel gives up before it says that memory is short: files read once, as a cache is. */
+/* The memory that the kernel drops before it is short of memory: files read once, such as a cache. */
 static uint64_t dropped_nbytes(const char *folder, const char *name) {
     char path[PATH_MAX], line[128];
     unsigned long long nbytes = 0;
@@ -96,7 +94,7 @@ static void apply_processors(const char *folder, struct cgroup_limits *limits) {
         limits->processors = fmin(limits->processors, quota / period);
 }
 
-/* Undoes the octal escapes of mountinfo ("\040" is a space), in place. */
+/* Replaces the octal escapes of mountinfo ("\040" is a space), in place. */
 static void unescape(char *text) {
     char *to = text;
     for (const char *from = text; *from != '\0'; from++) {
@@ -111,7 +109,7 @@ static void unescape(char *text) {
     *to = '\0';
 }
 
-/* Whether a word stands in a list with commas. */
+/* Whether a word is in a list with commas. */
 static bool lists(const char *list, const char *word) {
     size_t length = strlen(word);
     for (const char *at = list; (at = strstr(at, word)) != NULL; at += length)
@@ -120,7 +118,7 @@ static bool lists(const char *list, const char *word) {
     return false;
 }
 
-/* A hierarchy's mount: where it is, and the group that stands there. */
+/* A hierarchy's mount: its place, and the group that is its root. */
 struct mount {
     char point[PATH_MAX], root[PATH_MAX];
 };
@@ -149,7 +147,7 @@ static bool find_mount(const char *top, const struct version *version, const cha
     return found;
 }
 
-/* Applies the limits of a group and of all above it that the mount shows. */
+/* Applies the limits of a group and of all groups above it that the mount shows. */
 static void apply_group(const char *top, const struct version *version, const struct mount *mount,
                         const char *group, const char *controller, struct cgroup_limits *limits) {
     char folder[2 * PATH_MAX];

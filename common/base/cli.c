@@ -1,4 +1,4 @@
-/* cli: option values, read strictly. */
+/* cli: reads option values strictly, and ends programs. */
 #include "common/base/cli.h"
 #include "common/base/interrupt.h"
 #include "common/base/log.h"
@@ -18,7 +18,7 @@
 
 static bool parsing;
 
-/* How argp exits tells nothing of what it printed. */
+/* argp exits with 0 even when it could not print --help. */
 static void check_printed(void) {
     enum status status = parsing ? streams_flush() : STATUS_OK;
     if (status == STATUS_PIPE)
@@ -122,21 +122,15 @@ bool cli_same_file(const char *a, const char *b) {
            first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-/* The folder of a file that need not be there. */
-static bool find_folder(const char *path, struct stat *found) {
-    char *folder = output_folder(path);
-    bool there = folder != NULL && stat(folder, found) == 0;
-    free(folder);
-    return there;
-}
-
-/* Two names of which nothing is there. */
+/* Whether two names of files that do not exist yet mean the same file. */
 static bool same_new_file(const char *a, const char *b) {
-    struct stat first, second;
     const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
-    return strcmp(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b) == 0 &&
-           find_folder(a, &first) && find_folder(b, &second) && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
+    char *a_folder = output_folder(a), *b_folder = output_folder(b);
+    bool same = strcmp(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b) == 0 &&
+                cli_same_file(a_folder, b_folder);
+    free(a_folder);
+    free(b_folder);
+    return same;
 }
 
 bool cli_same_result(const char *a, const char *b) {

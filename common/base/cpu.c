@@ -39,7 +39,7 @@ bool cpu_isa_available(enum cpu_isa isa) {
 enum status cpu_isa_select(enum cpu_isa *isa_ret) {
     const char *wish = getenv("VGGCACHE_ISA");
     if (wish != NULL && wish[0] == '\0')
-        wish = NULL; /* VGGCACHE_ISA= before a command is how people unset it */
+        wish = NULL; /* people write VGGCACHE_ISA= before a command to unset it */
     for (int isa = CPU_ISA_COUNT - 1; isa >= 0; isa--) {
         if (wish != NULL && strcmp(wish, isa_names[isa]) != 0)
             continue;

@@ -41,7 +41,7 @@ void digest_free(struct digest *digest) {
     free(digest);
 }
 
-/* ISA-L leaves the usual complement before and after to its caller, and takes lengths of int. */
+/* ISA-L leaves the usual complement before and after to its caller, and its lengths are int. */
 uint32_t digest_crc32c(uint32_t crc, const void *data, size_t nbytes) {
     const unsigned char *at = data;
     crc = ~crc;

@@ -18,8 +18,8 @@ void digest_update(struct digest *digest, const void *data, size_t nbytes);
 void digest_final(struct digest *digest, char hex[DIGEST_HEX_SIZE]);
 void digest_free(struct digest *digest); /* NULL is allowed */
 
-/* CRC-32C (Castagnoli polynomial, reflected 0x82F63B78, as in RFC 3720) of `nbytes` at `data`, going on
- * from `crc`, which is 0 at first: crc32c(crc32c(0, a), b) is that of a followed by b. */
+/* CRC-32C (Castagnoli polynomial, reflected 0x82F63B78, as in RFC 3720) of `nbytes` at `data`. `crc` is the value so
+ * far, 0 at first: digest_crc32c(digest_crc32c(0, a), b) is the CRC of a followed by b. */
 uint32_t digest_crc32c(uint32_t crc, const void *data, size_t nbytes);
 
 #endif

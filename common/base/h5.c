@@ -1,4 +1,4 @@
-/* h5: the HDF5 calls that every file of ours needs, with statuses and messages. It knows no schema. */
+/* h5: the HDF5 calls that all our files need, with statuses and messages. */
 #include "common/base/h5.h"
 #include "common/base/output.h"
 #include "common/base/text.h"
@@ -15,13 +15,12 @@
 #include <unistd.h>
 
 void h5_init(void) {
-    /* HDF5's own cleaning up at exit tries once more to write what could not be written, and crashes. */
+    /* At exit HDF5 would try again to write what it could not write, and crash. */
     H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* While a file that nobody vouches for is being opened, a crash, or no answer for long, is taken for HDF5's
- * answer to damage. */
+/* While HDF5 opens a file that may be damaged, a crash or a long silence means that it is damaged. */
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
 enum { PATIENCE = 30 }; /* seconds; metadata take milliseconds */
 enum { CRASH_SIGNALS = sizeof crash_signals / sizeof crash_signals[0] };
@@ -60,8 +59,8 @@ void h5_trust(void) {
     guard.on = false;
 }
 
-/* The walk goes from the innermost error outwards; its description is the reason to show. Of the many lines
- * that a failed system call gives, only the system's word is of interest. */
+/* HDF5 reports the innermost error first, and its description is the reason to show. Of the many lines for a failed
+ * system call, only the system's message is kept. */
 static herr_t first_reason(unsigned depth, const H5E_error2_t *error, void *data) {
     static const char mark[] = "error message = '";
     if (depth != 0 || error->desc == NULL)
@@ -86,7 +85,7 @@ enum status h5_fail(enum status status, const char *format, ...) {
 
 char *h5_name(hid_t object, char text[512]) {
     char file[256] = "?", place[240] = "";
-    hid_t errors = H5Eget_current_stack(); /* each HDF5 call would forget the reason of a failure before it */
+    hid_t errors = H5Eget_current_stack(); /* each HDF5 call clears the reason of an earlier failure */
     H5Fget_name(object, file, sizeof file);
     H5Iget_name(object, place, sizeof place);
     H5Eset_current_stack(errors);
@@ -97,8 +96,8 @@ char *h5_name(hid_t object, char text[512]) {
     return text;
 }
 
-/* The bounds are on the formats that are written, and a file of a newer format than the upper one does not
- * even open: so they are for writing alone, and whatever this HDF5 knows is read. */
+/* The version bounds are for writing only. They would keep HDF5 from opening a file of a newer format than the upper
+ * bound, and every format that this HDF5 knows shall be read. */
 static hid_t access_list(bool writable) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list >= 0 && (H5Pset_fclose_degree(list, H5F_CLOSE_SEMI) < 0 ||
@@ -108,9 +107,9 @@ static hid_t access_list(bool writable) {
     return list;
 }
 
-/* The version of the superblock, which stands at byte 0, 512, 1024, 2048 and so on behind a block of the
- * user's; -1: the file has none, so it is no HDF5 file. *part_ret: it is one of several files that HDF5 has
- * split its bytes over, by the driver that it names right behind. */
+/* Returns the version of the superblock, which is at byte 0, 512, 1024, 2048 and so on, after a block of the user's.
+ * -1: there is none, so this is no HDF5 file. *part_ret: the file is one of several over which HDF5 has split the
+ * bytes; the superblock names the driver for this. */
 static int superblock_version(int fd, off_t size, bool *part_ret) {
     static const char signature[] = "\211HDF\r\n\032\n";
     for (off_t at = 0; at < size; at = at == 0 ? 512 : 2 * at) {
@@ -124,7 +123,7 @@ static int superblock_version(int fd, off_t size, bool *part_ret) {
     return -1;
 }
 
-/* Why H5Fopen() failed, as far as it can be told better than by HDF5. */
+/* Says why H5Fopen() failed, more clearly than HDF5 where possible. */
 static enum status open_failure(const char *path, bool writable, int version, bool part) {
     unsigned long long size, stored;
     char reason[256] = "";
@@ -162,7 +161,7 @@ static enum status open_failure(const char *path, bool writable, int version, bo
 }
 
 enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
-    /* The system's own word on a file that cannot be opened is better than HDF5's. */
+    /* If the file cannot be opened at all, the system's message is better than HDF5's. */
     int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
         return status_set_errno("%s: cannot open the file", path);
@@ -173,7 +172,7 @@ enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
     if (known && S_ISDIR(found.st_mode))
         return status_set(STATUS_FORMAT, "%s: a folder, not an HDF5 file", path);
     if (known && S_ISREG(found.st_mode) &&
-        found.st_size == 0) /* HDF5 would make one of it, when it may write */
+        found.st_size == 0) /* HDF5 would make an HDF5 file of it when it may write */
         return status_set(STATUS_FORMAT, "%s: not an HDF5 file (it is empty)", path);
     if (writable && version >= 3)
         return status_set(
@@ -313,7 +312,7 @@ enum status h5_write_dataset(hid_t parent, const char *name, hid_t stored, hid_t
     enum status status = h5_create_dataset(&dataset, parent, name, stored, rank, dims);
     if (status == STATUS_OK)
         status = h5_write_rows(dataset, type, 0, dims[0], values);
-    if (status == STATUS_OK) { /* small ones are not written before this, and never if this fails */
+    if (status == STATUS_OK) { /* HDF5 writes a small dataset only now; if this fails, never */
         char where[512];
         h5_name(dataset, where);
         if (H5Dclose(dataset) < 0)

@@ -10,7 +10,7 @@ bool h5_has_attribute(hid_t object, const char *name) {
     return H5Aexists(object, name) > 0;
 }
 
-/* Writes *count elements (NULL: a scalar), over an attribute of the same name and kind that may be there. */
+/* Writes *count elements (NULL: a scalar). It overwrites an attribute of the same name and kind. */
 static enum status write_attribute(hid_t object, const char *name, hid_t type, const hsize_t *count,
                                    const void *value) {
     char where[512];
@@ -60,7 +60,7 @@ enum status h5_write_real(hid_t object, const char *name, double value) {
     return write_attribute(object, name, H5T_NATIVE_DOUBLE, NULL, &value);
 }
 
-/* A numeric scalar attribute, converted to `type`. */
+/* Reads a numeric scalar attribute, converted to `type`. */
 static enum status read_number(hid_t object, const char *name, hid_t type, void *value_ret) {
     char where[512];
     hid_t attribute = h5_has_attribute(object, name) ? H5Aopen(object, name, H5P_DEFAULT) : H5I_INVALID_HID;
@@ -90,7 +90,7 @@ enum status h5_read_real(hid_t object, const char *name, double *value_ret) {
     return read_number(object, name, H5T_NATIVE_DOUBLE, value_ret);
 }
 
-/* Appends the strings of one attribute to list[count]. On failure what was appended stays counted. */
+/* Appends the strings of one attribute to list[count]. After a failure, `count` includes what was appended. */
 static enum status append_strings(hid_t object, const char *name, char ***list, size_t *count) {
     char where[512];
     enum status status = STATUS_OK;

@@ -1,4 +1,4 @@
-/* log: what a person reads while a program works, on standard error. */
+/* log: messages for people while a program works, on standard error. */
 #include "common/base/log.h"
 #include "common/base/text.h"
 
@@ -11,7 +11,7 @@
 
 static const char *program = "vggcache";
 static enum log_level level = LOG_NORMAL;
-static bool transient; /* such a line stands on the terminal */
+static bool transient; /* a transient line is on the terminal */
 
 void log_init(const char *name, enum log_level new_level) {
     program = name;
@@ -36,7 +36,8 @@ void log_transient_wipe(void) {
     transient = false;
 }
 
-/* One line, whatever the names in it are, and in one piece beside those of other processes. */
+/* Prints one line, whatever the names in it are, in one piece, so that lines of other processes do not
+ * mix with it. */
 __attribute__((format(printf, 2, 0))) static void print_line(const char *kind, const char *format,
                                                              va_list args) {
     enum { LINE = 6000 };

@@ -23,8 +23,8 @@ void mem_test_fail_at(long n) {
 
 static atomic_size_t huge_nbytes; /* of all large blocks in use */
 
-/* Pages of /proc/self/statm, as bytes: the address space in use, and memory of the process's own (that of files is
- * shared). 0 where there is no such file. */
+/* Reads from /proc/self/statm, in bytes: the address space in use, and the process's own memory, without that of
+ * files, which is shared. Both are 0 where there is no such file. */
 static void read_statm(size_t *address_space_ret, size_t *resident_ret) {
     unsigned long long pages = 0, resident = 0, shared = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -37,8 +37,9 @@ static void read_statm(size_t *address_space_ret, size_t *resident_ret) {
     *resident_ret = resident > shared ? (size_t)(resident - shared) * page : 0;
 }
 
-/* Whether control groups leave memory for `nbytes` of large blocks, when all of them are written to: the system gives
- * more than there is, and kills the process when it uses it. Some is for stacks, page tables and small blocks. */
+/* Whether the control groups leave memory for `nbytes` of large blocks when all of it is written to. The system gives
+ * out more memory than there is, and kills the process when it uses it. Some memory is kept for stacks, page tables
+ * and small blocks. */
 static bool control_groups_allow(size_t nbytes) {
     size_t left = cgroup_read("").memory_nbytes, address_space, resident;
     if (left == SIZE_MAX)
@@ -65,12 +66,12 @@ void *mem_alloc(size_t count, size_t size) {
     if (alignment != HUGE_PAGE)
         return aligned_alloc(alignment, rounded ? rounded : alignment);
     bool allowed =
-        control_groups_allow(huge_nbytes += rounded); /* counted first: other threads may ask as well */
+        control_groups_allow(huge_nbytes += rounded); /* counted first, because other threads may ask, too */
     void *block = allowed ? aligned_alloc(alignment, rounded) : NULL;
     if (block == NULL)
         huge_nbytes -= rounded;
     else
-        (void)madvise(block, rounded, MADV_HUGEPAGE); /* advice: refusal costs speed only */
+        (void)madvise(block, rounded, MADV_HUGEPAGE); /* only advice: without it things are slower */
     return block;
 }
 

@@ -6,16 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_FIRST = 256 }; /* of options without a letter: argp's keys below are letters */
+enum { KEY_FIRST = 256 }; /* keys of options without a letter; argp's keys below are letters */
 
-/* What the parser hands on to itself. */
+/* What the parser passes to parse_key(). */
 struct parse {
     const struct option_program *program;
     void *fields;
     bool given[OPTION_ROWS_MAX];
 };
 
-/* Row i of both tables, and where in the fields its struct begins; NULL behind the last. */
+/* Row i of both tables; NULL after the last. *struct_ret: where in the fields its struct begins. */
 static const struct option_row *locate(const struct option_program *program, size_t i, size_t *struct_ret) {
     for (size_t t = 0; t < 2 && program->tables[t] != NULL; t++)
         for (const struct option_row *row = program->tables[t]; row->name != NULL; row++)
@@ -88,7 +88,7 @@ static void set_field(const struct argp_state *state, const struct option_row *r
     }
 }
 
-/* "adam or sgd": the methods that a row goes with. */
+/* Lists the methods that a row goes with, as "adam or sgd". */
 static const char *list_methods(const struct option_program *program, unsigned methods, char text[128]) {
     size_t used = 0;
     text[0] = '\0';
@@ -99,7 +99,7 @@ static const char *list_methods(const struct option_program *program, unsigned m
     return text;
 }
 
-/* An option that does nothing is refused rather than ignored. */
+/* Refuses options that would do nothing. */
 static void check_rows(const struct argp_state *state, struct parse *parse) {
     const struct option_program *program = parse->program;
     int job = 0, method = 0;
@@ -150,7 +150,7 @@ static error_t parse_key(int key, char *value, struct argp_state *state) {
     return ARGP_ERR_UNKNOWN;
 }
 
-/* The rows as argp wants them: a title before each group, and then its rows. */
+/* Makes argp's rows: each group has a title, and then its options. */
 static void make_argp_options(const struct option_program *program, struct argp_option *options) {
     const struct option_row *row;
     for (size_t group = 1; program->groups[group - 1] != NULL; group++) {
@@ -174,7 +174,7 @@ void option_parse(const struct option_program *program, void *fields, int argc, 
         .options = options, .parser = parse_key, .args_doc = program->arguments, .doc = program->doc};
     struct parse parse = {.program = program, .fields = fields};
     char *name = argv[0];
-    argv[0] = program_invocation_short_name;             /* what getopt's own messages begin with */
-    cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &parse); /* which leaves argv in its order */
+    argv[0] = program_invocation_short_name;             /* getopt's own messages begin with it */
+    cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &parse); /* keeps the order of argv */
     argv[0] = name;
 }

@@ -17,7 +17,7 @@ static uint64_t rotate_left(uint64_t x, int bits) {
 
 void rng_init(struct rng *rng, uint64_t seed, uint64_t stream) {
     uint64_t x = stream;
-    x = seed ^ splitmix64(&x); /* scrambled, so that seed 1 stream 2 is not seed 2 stream 1 */
+    x = seed ^ splitmix64(&x); /* mixed, so that seed 1 stream 2 is not seed 2 stream 1 */
     for (int i = 0; i < 4; i++)
         rng->state[i] = splitmix64(&x);
 }

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021), its state
- * filled by splitmix64 from the seed, as its authors advise. One stream per thread. */
+/* xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021). splitmix64 fills its
+ * state from the seed, as its authors advise. Use one stream per thread. */
 struct rng {
     uint64_t state[4];
 };
 
-/* Starts stream `stream` of `seed`: different streams of one seed are independent for all purposes here. */
+/* Starts stream `stream` of `seed`. Different streams of one seed count as independent here. */
 void rng_init(struct rng *rng, uint64_t seed, uint64_t stream);
 
 /* 64 random bits. */

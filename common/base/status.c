@@ -1,4 +1,4 @@
-/* status: names of outcomes and the message of the last failure. It prints nothing and exits nowhere. */
+/* status: names of outcomes, and the message of the last failure. It does not print and does not exit. */
 #include "common/base/status.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ const char *status_name(enum status status) {
     return (unsigned)status < STATUS_COUNT ? names[status] : "unknown status";
 }
 
-/* Formats aside first: an argument may point into the message itself. */
+/* Formats into a second buffer first, because an argument may point into the message itself. */
 __attribute__((format(printf, 1, 0))) static void set_message(const char *format, va_list args,
                                                               const char *suffix) {
     char text[sizeof message];

@@ -1,4 +1,4 @@
-/* text: bytes that somebody else chose, made fit to be shown or kept. */
+/* text: makes bytes from outside fit to be shown or kept. */
 #include "common/base/text.h"
 
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* The code of the character at `text`, and its bytes; 0 of them when it is none. */
+/* Returns the code of the character at `text`. *nbytes_ret is its bytes, or 0 when it is not valid UTF-8. */
 static uint32_t decode(const char *text, size_t *nbytes_ret) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *at = (const unsigned char *)text;

@@ -26,7 +26,7 @@ int threads_settle(int wanted) {
 #pragma omp parallel num_threads(wanted) default(none) shared(given)
 #pragma omp single
     given = omp_get_num_threads();
-    omp_set_dynamic(0); /* a number that changes from region to region serves nobody */
+    omp_set_dynamic(0); /* the number must not change from region to region */
     omp_set_num_threads(given);
     return given;
 }

@@ -2,14 +2,13 @@
 #ifndef COMMON_BASE_THREADS_H
 #define COMMON_BASE_THREADS_H
 
-/* The number where nobody says: OMP_NUM_THREADS where that is set; else the processors of the affinity mask
- * (taskset, Slurm), but no more than the control group's quota, rounded up. OMP_THREAD_LIMIT bounds both. At
- * least 1. */
+/* The default number of threads: OMP_NUM_THREADS if it is set. Else the processors of the affinity mask (taskset,
+ * Slurm), but no more than the control group's quota, rounded up. OMP_THREAD_LIMIT bounds both. At least 1. */
 int threads_default(void);
 
-/* Asks OpenMP for `wanted` threads and makes the number that it gives, 1..wanted, that of all parallel
- * regions from now on, which it returns. OMP_THREAD_LIMIT, OMP_DYNAMIC and OMP_MAX_ACTIVE_LEVELS may give
- * fewer. Call it once, outside of parallel regions; every region must still be right for a smaller team. */
+/* Asks OpenMP for `wanted` threads. It returns the number that OpenMP gives, 1..wanted, and sets it for all parallel
+ * regions from now on. OMP_THREAD_LIMIT, OMP_DYNAMIC and OMP_MAX_ACTIVE_LEVELS may make it smaller. Call it once,
+ * outside of parallel regions. Each region must still be right for a smaller team. */
 int threads_settle(int wanted);
 
 #endif

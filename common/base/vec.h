@@ -1,5 +1,6 @@
-/* vec: vectors of VECTOR_NBYTES (64, 32 or 16, defined before) of floats, for kernels that are written once and compiled
- * once per instruction set. They are GCC's vector extensions, which Clang has too; what these cannot say is here. */
+/* vec: vectors of VECTOR_NBYTES (64, 32 or 16; define it first) of floats, for kernels that are written once
+ * and compiled once per instruction set. They are GCC's vector extensions, which Clang has too; this file adds
+ * what these lack. */
 #ifndef COMMON_BASE_VEC_H
 #define COMMON_BASE_VEC_H
 
@@ -13,7 +14,7 @@ typedef float vec __attribute__((vector_size(VECTOR_NBYTES)));
 typedef int32_t ivec __attribute__((vector_size(VECTOR_NBYTES)));
 typedef uint32_t uvec __attribute__((vector_size(VECTOR_NBYTES))); /* it may overflow */
 
-/* Loops with a constant number of turns, over arrays that are to live in registers. */
+/* Unrolls a loop with a constant number of turns, over arrays that shall stay in registers. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else

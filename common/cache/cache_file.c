@@ -1,4 +1,4 @@
-/* cache_file: an open cache file. Nothing in a file is believed before it was checked. */
+/* cache_file: an open cache file. It checks everything in a file before it uses it. */
 #include "common/cache/cache_file.h"
 
 #include <assert.h>
@@ -39,14 +39,14 @@ static enum status read_fields(hid_t object, const struct cache_field *fields, s
     return STATUS_OK;
 }
 
-/* What is wrong with a dataset's storage; NULL: nothing, its `bytes` stand in one piece in the file. */
+/* Returns what is wrong with a dataset's storage, or NULL when its `bytes` are in one piece in the file. */
 static const char *storage_fault(hid_t dataset, uint64_t bytes, uint64_t file_size) {
     hid_t creation = H5Dget_create_plist(dataset);
     H5D_layout_t layout = creation >= 0 ? H5Pget_layout(creation) : H5D_LAYOUT_ERROR;
     bool filtered = creation >= 0 && H5Pget_nfilters(creation) > 0,
          external = creation >= 0 && H5Pget_external_count(creation) > 0;
     h5_close(&creation);
-    haddr_t offset = H5Dget_offset(dataset); /* undefined also where nothing was written yet */
+    haddr_t offset = H5Dget_offset(dataset); /* undefined, too, when nothing was written yet */
     H5Eclear2(H5E_DEFAULT);
     if (layout == H5D_CHUNKED)
         return filtered ? "stored in compressed or filtered chunks" : "stored in chunks";
@@ -59,7 +59,7 @@ static const char *storage_fault(hid_t dataset, uint64_t bytes, uint64_t file_si
     return bytes > file_size || offset > file_size - bytes ? "larger than the file" : NULL;
 }
 
-/* Opens a dataset that must be contiguous, of type `type`, of `rank`, and wholly inside the file. */
+/* Opens a dataset and checks that it is contiguous, of type `type`, of `rank`, and wholly inside the file. */
 static enum status open_checked(hid_t *dataset_ret, hid_t group, const char *name, hid_t type, int rank,
                                 hsize_t dims[8], uint64_t file_size) {
     char where[512];

@@ -1,5 +1,5 @@
-/* cache_file: an open cache file: its handles, the checks of its structure, and checked reads of its rows. It is what
- * reading (cache.c) and writing (cache_writer.c) share, and nobody else's. */
+/* cache_file: an open cache file: its handles, the checks of its structure, and checked reads of its rows. cache.c
+ * (reading) and cache_writer.c (writing) share it; nothing else uses it. */
 #ifndef COMMON_CACHE_CACHE_FILE_H
 #define COMMON_CACHE_CACHE_FILE_H
 
@@ -16,12 +16,12 @@ struct cache_file {
 
 /* Opens and checks everything but the rows. On failure nothing stays open. */
 enum status cache_file_open(struct cache_file *cache, const char *path, bool writable);
-void cache_file_close(struct cache_file *cache); /* without caring for what was written */
+void cache_file_close(struct cache_file *cache); /* does not check what was written */
 void cache_file_init(struct cache_file *cache);  /* every handle invalid */
 
-/* Reads rows first..first+count-1 of a split, whole blocks (the last may end at progress), into features[count][dim]
- * and labels[count], and checks each block: STATUS_CORRUPT names the rows of one whose checksum differs, STATUS_FORMAT
- * a label out of range. *good_ret: rows of whole good blocks before the first bad one. */
+/* Reads rows first..first+count-1 of a split into features[count][dim] and labels[count]: whole blocks, but the last
+ * may end at progress. It checks each block: STATUS_CORRUPT names the rows of one whose checksum differs,
+ * STATUS_FORMAT names a label out of range. *good_ret: rows of whole good blocks before the first bad one. */
 enum status cache_file_read(struct cache_file *cache, enum cache_split split, uint64_t first, uint64_t count,
                             float *features, uint16_t *labels, uint64_t *good_ret);
 

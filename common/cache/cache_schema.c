@@ -1,4 +1,4 @@
-/* cache_schema: the attributes of a cache as tables. A new one is a member of its struct and a row here. */
+/* cache_schema: the attributes of a cache as tables. A new attribute is a member of its struct and a row here. */
 #include "common/cache/cache_schema.h"
 
 #include <inttypes.h>

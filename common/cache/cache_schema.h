@@ -1,4 +1,4 @@
-/* cache_schema: what a cache file holds, as structs and as tables of its attributes; nothing here opens a file.
+/* cache_schema: what a cache file holds, as structs and as tables of its attributes. It opens no file.
  *
  * Format, version 1. An HDF5 file that any reader opens:
  *
@@ -8,14 +8,14 @@
  *   /train, /test      attributes: images_sha256 (over the raw pixels of the rows), labels_sha256, source,
  *                      image_height, image_width, block_rows
  *   /SPLIT/features    float32 little-endian [rows][dim], contiguous; row i is image i of the data set
- *   /SPLIT/labels      uint8 [rows] (uint16 little-endian past 256 classes)
+ *   /SPLIT/labels      uint8 [rows] (uint16 little-endian above 256 classes)
  *   /SPLIT/checksums   uint32 [ceil(rows / block_rows)]: CRC-32C of the features, then the labels, of each block of
- *                      block_rows rows, as they stand in the file
+ *                      block_rows rows, as they are in the file
  *   /SPLIT/progress    uint64 [1]: rows written, counted from the first; never ahead of the data
  *
- * All that changes a feature stands in the attributes. created_by, weights_source and source say where things came
- * from and are not compared. No object carries a time: equal content gives equal bytes. Only machines of little-endian
- * order are supported: the checksums are over bytes. */
+ * Everything that changes a feature is in the attributes. created_by, weights_source and source say where things came
+ * from and are not compared. No object has a time: equal content gives equal bytes. Only little-endian machines are
+ * supported, because the checksums are over bytes. */
 #ifndef COMMON_CACHE_CACHE_SCHEMA_H
 #define COMMON_CACHE_CACHE_SCHEMA_H
 
@@ -31,7 +31,7 @@ extern const char *const cache_split_names[CACHE_SPLITS];
 
 enum { CACHE_TEXT = 64, CACHE_SOURCE = 1024, CACHE_CLASSES_MAX = 65536, CACHE_BLOCK_ROWS_MAX = 1 << 20 };
 
-/* One half of a cache: what its rows were made from, and how many are there. */
+/* One split of a cache: what its rows were made from, and how many are there. */
 struct cache_split_info {
     uint64_t rows;       /* in the whole split */
     uint64_t progress;   /* rows written so far; rows when the cache is complete */
@@ -41,7 +41,7 @@ struct cache_split_info {
     char source[CACHE_SOURCE];
 };
 
-/* What a cache is and how it was made; the attributes of the format, one to one. */
+/* What a cache is and how it was made: the attributes of the format, one to one. */
 struct cache_info {
     bool complete;
     uint64_t dim;        /* features per row */
@@ -53,23 +53,22 @@ struct cache_info {
     struct cache_split_info splits[CACHE_SPLITS];
 };
 
-/* The number of attributes that tell how features were made, and the name and value (as text into
- * value[CACHE_SOURCE]) of the i-th: what a head records as its provenance and what two caches must share for
- * their features to be the same kind. Rows and digests of the images are not among them. */
+/* The attributes that say how features were made: their number, and the name and value of the i-th; the value goes as
+ * text into value[CACHE_SOURCE]. A head records them as its provenance, and two caches must share them if their
+ * features shall be of the same kind. Rows and digests of the images are not among them. */
 size_t cache_provenance_count(void);
 const char *cache_provenance(const struct cache_info *info, size_t i, char value[CACHE_SOURCE]);
+
+/* What an attribute is for: not compared; compared; compared and also kept in heads. */
+enum cache_role { CACHE_NOTE, CACHE_IDENTITY, CACHE_PROVENANCE };
 
 /* An attribute that is a member of struct cache_info or struct cache_split_info. */
 struct cache_field {
     const char *name;
     size_t offset;
     size_t text_size; /* 0: a uint64_t */
-    enum {
-        CACHE_NOTE,
-        CACHE_IDENTITY,
-        CACHE_PROVENANCE
-    } role;             /* not compared; compared; also kept in heads */
-    const char *option; /* what of a command sets it, for messages; NULL: nothing */
+    enum cache_role role;
+    const char *option; /* the option or variable that sets it, for messages; NULL: none */
 };
 
 /* The attributes of "/" and of "/SPLIT". */

@@ -1,8 +1,8 @@
-/* cache_writer: makes a cache, or goes on with one that was interrupted.
+/* cache_writer: makes a cache, or continues one that was interrupted.
  *
- * Safety. A cache is made as PATH.partial and gets its name when it is complete. All its metadata and space are on the
- * disk before the first row, so that a file killed at any instant opens; rows are flushed before the progress that
- * counts them, and their checksums find the rest. One writer at a time holds a lock on the partial file. */
+ * Safety. A cache is made as PATH.partial and gets its name when it is complete. All its metadata and space are on
+ * the disk before the first row, so a file that was killed at any moment opens. Rows are flushed before the progress
+ * that counts them; the checksums find any other damage. One writer at a time holds a lock on the partial file. */
 #ifndef COMMON_CACHE_CACHE_WRITER_H
 #define COMMON_CACHE_CACHE_WRITER_H
 
@@ -27,20 +27,20 @@ struct cache_writer; /* one thread at a time */
 enum status cache_writer_open(struct cache_writer **writer_ret, const char *path,
                               const struct cache_info *want, bool force);
 
-/* Rows of a split that are there: the next append begins here. A multiple of block_rows, or all rows. */
+/* The rows of a split that are there; the next append begins after them. A multiple of block_rows, or all rows. */
 uint64_t cache_writer_progress(const struct cache_writer *writer, enum cache_split split);
 
-/* Appends features[count][dim] and labels[count]: block_rows rows, or the last of the split. Once this
- * returns STATUS_OK the rows survive a kill. */
+/* Appends features[count][dim] and labels[count]: block_rows rows, or the last of the split. After STATUS_OK the rows
+ * survive a kill. */
 enum status cache_writer_append(struct cache_writer *writer, enum cache_split split, uint64_t count,
                                 const float *features, const uint16_t *labels);
 
-/* Marks a cache whose rows are all there as complete, synchronises it, gives it its name, and closes it (also
- * on failure). */
+/* Marks a cache as complete when all its rows are there, synchronises it, gives it its name, and closes it (also
+ * after a failure). */
 enum status cache_writer_finish(struct cache_writer *writer);
 
-/* Closes without finishing: the partial file stays, to be gone on with, unless it holds no row. NULL is
- * allowed. */
+/* Closes without finishing. The partial file stays, so that a later run can continue it, unless it holds no row.
+ * NULL is allowed. */
 void cache_writer_close(struct cache_writer *writer);
 
 #endif

@@ -33,7 +33,7 @@ static size_t item_nbytes(const struct idx *idx) {
     return idx->height * idx->width * idx->channels;
 }
 
-/* What the last read failed with; STATUS_OK when the file was merely at its end. */
+/* Returns why the last read failed; STATUS_OK when the file was only at its end. */
 static enum status read_error(const struct idx *idx) {
     int code;
     const char *reason = gzerror(idx->stream, &code);
@@ -45,7 +45,7 @@ static enum status read_error(const struct idx *idx) {
     return STATUS_OK;
 }
 
-/* Exactly `nbytes` bytes. */
+/* Reads exactly `nbytes` bytes. */
 static enum status read_bytes(struct idx *idx, void *bytes, size_t nbytes) {
     assert(nbytes <= INT32_MAX);
     int got = gzread(idx->stream, bytes, (unsigned)nbytes);
@@ -62,7 +62,7 @@ static uint32_t big_endian(const uint8_t bytes[4]) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* What a file is that is no IDX file, by its first bytes. */
+/* What a file is that is not an IDX file, by its first bytes. */
 static const struct magic {
     size_t count;
     const char *bytes, *what;
@@ -81,7 +81,7 @@ static const struct magic {
     {4, "\001\010\000\000", "an IDX file of labels in little-endian order; its numbers must be big-endian"},
 };
 
-/* An IDX file, but not of what is wanted: of another type, or rank. */
+/* Refuses an IDX file of another type or rank. */
 static enum status wrong_idx(const struct idx *idx, const uint8_t header[4]) {
     static const char *const types[] = {
         [8] = "unsigned bytes", [9] = "signed bytes",    [11] = "int16 values",
@@ -147,8 +147,7 @@ static enum status read_header(struct idx *idx) {
     return STATUS_OK;
 }
 
-/* Only a plain file's size tells at once whether its header is true; a gzip stream is found out by
- * idx_scan(). */
+/* Checks the header against the size of a plain file. In a gzip stream, idx_scan() finds a wrong header. */
 static enum status check_size(const struct idx *idx) {
     struct stat file;
     if (!gzdirect(idx->stream))
@@ -245,7 +244,7 @@ enum status idx_scan(struct idx *idx, size_t count, char sha256[DIGEST_HEX_SIZE]
         at += part;
     }
     int code = Z_OK;
-    if (status == STATUS_OK) { /* the end of the stream must follow, and with gzip its checksum must fit */
+    if (status == STATUS_OK) { /* the end of the stream must follow; with gzip its checksum must fit */
         int more = gzread(idx->stream, chunk, 1);
         gzerror(idx->stream, &code);
         if (more > 0)

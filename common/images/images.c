@@ -1,4 +1,4 @@
-/* images: a data set of labelled pictures, whatever its kind, behind one reader. */
+/* images: a data set of labelled pictures, of any kind, behind one reader. */
 #include "common/images/images.h"
 #include "common/base/mem.h"
 #include "common/images/images_kind.h"

@@ -12,8 +12,8 @@ struct files {
     struct idx *images[IMAGES_SPLITS], *labels[IMAGES_SPLITS];
 };
 
-/* Opens a file. Where it is damaged and there is a .gz beside it, the message says so: which of the two is meant is for
- * the user to say. */
+/* Opens a file. If it is damaged and there is a .gz beside it, the message says so, because only the user knows which
+ * of the two is meant. */
 static enum status open_file(struct idx **idx_ret, const char *path, enum idx_kind kind) {
     char zipped[IMAGES_SOURCE];
     enum status status = idx_open(idx_ret, path, kind);

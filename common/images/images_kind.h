@@ -6,12 +6,12 @@
 #include "common/images/images_info.h"
 #include <stdint.h>
 
-/* One kind. `data` is the kind's own, made by open(). */
+/* One kind. open() makes `data`; only this kind knows it. */
 struct images_kind {
     const char *name;
 
-    /* Opens `path`, reads all of it once, and fills channels, classes and parts of *info. On failure *data_ret may be
-     * set; close() follows in any case. */
+    /* Opens `path`, reads all of it once, and fills channels, classes and parts of *info. Also after a failure,
+     * *data_ret may be set, and close() follows. */
     enum status (*open)(void **data_ret, const char *path, const struct images_options *options,
                         struct images_info *info);
     void (*close)(void *data); /* NULL is allowed */
