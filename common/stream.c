@@ -51,11 +51,10 @@ static enum status choose_threads(struct stream *stream, size_t workspace_nbytes
     size_t thread_nbytes = mem_block_nbytes(workspace_nbytes) + 2 * slot_nbytes;
     size_t available = mem_available_nbytes() / 8 * 7, threads = available / thread_nbytes;
     if (threads == 0)
-        return status_set(
-            STATUS_NO_MEMORY,
-            "one thread needs %zu MB of memory at --size=%zu, and the machine, its control group or "
-            "ulimit -v leave %zu MB to this process",
-            (thread_nbytes >> 20) + 1, options->size, available >> 20);
+        return status_set(STATUS_NO_MEMORY,
+                          "one thread needs %zu MB of memory at --size=%zu, "
+                          "and the machine, its control group or ulimit -v leave %zu MB to this process",
+                          (thread_nbytes >> 20) + 1, options->size, available >> 20);
     stream->threads = size_min(threads, options->threads);
     if (threads < options->threads)
         log_info("%zu of %zu threads: each needs %zu MB of memory, and %zu MB are left to this process",

@@ -13,12 +13,12 @@
 enum { THREADS_MAX = 1024 };
 
 static const char doc[] =
-    "Runs the frozen VGG16 backbone once over a data set and keeps the features of each image in an HDF5 cache. DATASET "
-    "is a folder with the IDX files of MNIST, or of a data set in its format, plain or .gz. An interrupted run is "
-    "finished by the same command."
+    "Runs the frozen VGG16 backbone once over a data set and keeps the features of each image in an HDF5 cache. "
+    "DATASET is a folder with the IDX files of MNIST, or of a data set in its format, plain or .gz. "
+    "The same command finishes an interrupted run."
     "\v"
-    "Exit status: 0 done; 1 failed (one line on standard error says what, where and what to do); 2 the command line is "
-    "wrong; 128 + signal interrupted, with the cache left to be gone on with.\n\n"
+    "Exit status: 0 done; 1 failed (one line on standard error says what, where and what to do); "
+    "2 the command line is wrong; 128 + signal interrupted, and the same command finishes the cache.\n\n"
     "Example:\n  extract --output=features.h5 data\n  train features.h5";
 
 static const char *const groups[] = {
@@ -54,9 +54,8 @@ static const struct option_row rows[] = {
      .offset = FIELD(size),
      .minimum = BACKBONE_SIZE_MIN,
      .maximum = BACKBONE_SIZE_MAX,
-     .help =
-         "Side of the input square in pixels, 32 or more (default 56); gives 512 (N/32)^2 features, N/32 rounded "
-         "down"},
+     .help = "Side of the input square in pixels, 32 or more (default 56); "
+             "gives 512 (N/32)^2 features, N/32 rounded down"},
     {.name = "preprocess",
      .letter = 'p',
      .value = "MODE",
@@ -64,9 +63,8 @@ static const struct option_row rows[] = {
      .type = OPTION_CHOICE,
      .offset = FIELD(preprocess),
      .choices = preprocess_names,
-     .help =
-         "rescale (divide by 255, the default), caffe (subtract ImageNet's means, which these weights were trained "
-         "with), or torch"},
+     .help = "rescale (divide by 255, the default), "
+             "caffe (subtract ImageNet's means, which these weights were trained with), or torch"},
     {.name = "limit",
      .letter = 'n',
      .value = "N",
@@ -99,9 +97,8 @@ static const struct option_row rows[] = {
      .offset = FIELD(threads),
      .minimum = 1,
      .maximum = THREADS_MAX,
-     .help =
-         "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); the result does not "
-         "depend on it"},
+     .help = "Threads (default: OMP_NUM_THREADS, or the processors that this process may use); "
+             "the result does not depend on it"},
     {.name = "json",
      .value = "FILE",
      .group = PRINT,

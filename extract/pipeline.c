@@ -78,7 +78,7 @@ static enum status fill(struct pipeline *pipeline, struct pipeline_result *resul
         stream.done += stream.first[s];
     }
     if (stream.done > 0)
-        log_info("%s: going on behind %zu of %zu images", options->cache, stream.done, total);
+        log_info("%s: going on after %zu of %zu images", options->cache, stream.done, total);
     double begin = progress_clock();
     progress_begin("images", stream.done, total);
     enum status status = stream_run(&stream, &done);

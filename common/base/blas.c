@@ -38,8 +38,8 @@ static enum status check_address_space(int threads) {
         return STATUS_OK;
     return status_set(
         STATUS_NO_MEMORY,
-        "OpenBLAS needs %zu MB of address space for %d thread%s, and the limit (ulimit -v) leaves "
-        "%zu MB; raise the limit, or use fewer --threads",
+        "OpenBLAS needs %zu MB of address space for %d thread%s, and the limit (ulimit -v) leaves %zu MB; "
+        "raise the limit, or use fewer --threads",
         needed >> 20, threads, threads == 1 ? "" : "s", left >> 20);
 }
 
@@ -53,8 +53,8 @@ enum status blas_init(int threads) {
     blas.library = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (blas.library == NULL)
         return status_set(STATUS_UNSUPPORTED,
-                          "OpenBLAS cannot be loaded (%s); install libopenblas0, or do without: "
-                          "--engine=winograd, --optimizer=adam",
+                          "OpenBLAS cannot be loaded (%s); install libopenblas0, "
+                          "or do without: --engine=winograd, --optimizer=adam",
                           dlerror());
     status = find("cblas_sgemm", &blas.sgemm);
     if (status == STATUS_OK)

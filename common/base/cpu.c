@@ -49,8 +49,8 @@ enum status cpu_isa_select(enum cpu_isa *isa_ret) {
         }
         if (wish != NULL)
             return status_set(STATUS_UNSUPPORTED,
-                              "VGGCACHE_ISA=%s: this processor lacks it; unset the variable to use "
-                              "the best one that it has",
+                              "VGGCACHE_ISA=%s: this processor lacks it; "
+                              "unset the variable to use the best one that it has",
                               wish);
     }
     return status_set(STATUS_USAGE,

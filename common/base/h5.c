@@ -132,17 +132,16 @@ static enum status open_failure(const char *path, bool writable, int version, bo
     if (version < 0)
         return status_set(STATUS_FORMAT, "%s: not an HDF5 file", path);
     if (part)
-        return status_set(
-            STATUS_FORMAT,
-            "%s: one part of an HDF5 file that is split over several; join them first (h5repart "
-            "does, for the family driver)",
-            path);
+        return status_set(STATUS_FORMAT,
+                          "%s: one part of an HDF5 file that is split over several; "
+                          "join them first (h5repart does, for the family driver)",
+                          path);
     if (strstr(reason, "consistency flags") != NULL)
-        return status_set(
-            STATUS_FORMAT,
-            "%s: marked as open for writing: the program that writes it is still at work, or ended "
-            "without closing it; in that case, h5clear -s takes the mark away",
-            path);
+        return status_set(STATUS_FORMAT,
+                          "%s: marked as open for writing: "
+                          "the program that writes it is still at work, or ended without closing it; "
+                          "in that case, h5clear -s removes the mark",
+                          path);
     if (sscanf(reason, "truncated file: eof = %llu, sblock->base_addr = %*u, stored_eof = %llu", &size,
                &stored) == 2)
         return status_set(
@@ -177,8 +176,8 @@ enum status h5_open(hid_t *file_ret, const char *path, bool writable) {
     if (writable && version >= 3)
         return status_set(
             STATUS_FORMAT,
-            "%s: written in a newer HDF5 format (superblock %d), which is read, but not gone on "
-            "with: a kill would leave it marked as open",
+            "%s: written in a newer HDF5 format (superblock %d), which can be read, but not continued: "
+            "a kill would leave it marked as open",
             path, version);
     hid_t list = access_list(writable);
     enum status status = STATUS_OK;
@@ -298,7 +297,7 @@ static enum status open_object(hid_t *object_ret, hid_t parent, const char *name
         H5Eclear2(H5E_DEFAULT);
         if (elsewhere)
             return status_set(STATUS_FORMAT,
-                              "%s: \"%s\" is a link to another file, which is missing or has it not",
+                              "%s: \"%s\" is a link to another file, which is missing or does not have it",
                               h5_name(parent, where), name);
         return status_set(STATUS_FORMAT, "%s: there is no %s \"%s\"", h5_name(parent, where), kind, name);
     }

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksums of a cache are over little-endian "
-                                                          "bytes");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the checksums of a cache are over little-endian bytes");
 
 void cache_file_init(struct cache_file *cache) {
     *cache = (struct cache_file){.file = H5I_INVALID_HID};
@@ -189,9 +189,8 @@ static enum status check_block(const struct cache_file *cache, enum cache_split 
     char where[512];
     if (cache_block_checksum(&cache->info, count, features, labels) != checksum)
         return status_set(STATUS_CORRUPT,
-                          "%s: rows %" PRIu64 " to %" PRIu64 " of %s are damaged (checksum differs); run "
-                          "extract --force to "
-                          "make the cache anew",
+                          "%s: rows %" PRIu64 " to %" PRIu64 " of %s are damaged (checksum differs); "
+                          "run extract --force to make the cache again",
                           h5_name(cache->file, where), first, first + count - 1, cache_split_names[split]);
     for (uint64_t i = 0; i < count; i++)
         if (labels[i] >= cache->info.classes)

@@ -90,13 +90,13 @@ static enum status wrong_idx(const struct idx *idx, const uint8_t header[4]) {
     if (type != NULL && header[2] == 12 && header[3] == 2)
         return status_set(
             STATUS_FORMAT,
-            "%s: not an IDX file of %s, but of rank 2 of int32, as QMNIST's labels are (8 columns); their "
-            "first column as unsigned bytes of rank 1 is what is read",
+            "%s: not an IDX file of %s, but of rank 2 of int32, as QMNIST's labels are (8 columns); "
+            "convert their first column to unsigned bytes of rank 1",
             idx->path, items_of(idx));
     if (type != NULL && header[3] >= 1 && header[3] <= 4)
         return status_set(STATUS_FORMAT,
-                          "%s: not an IDX file of %s, but of %s%s of rank %u; unsigned bytes of rank %s "
-                          "are read (the first four bytes must be 00 00 08 %s)",
+                          "%s: not an IDX file of %s, but of %s%s of rank %u; "
+                          "unsigned bytes of rank %s are read (the first four bytes must be 00 00 08 %s)",
                           idx->path, items_of(idx),
                           header[2] == 8 && header[3] == 1   ? "labels: "
                           : header[2] == 8 && header[3] >= 3 ? "images: "
@@ -157,8 +157,8 @@ static enum status check_size(const struct idx *idx) {
     uint64_t wanted = header_nbytes(idx) + (uint64_t)idx->count * item_nbytes(idx);
     if (S_ISREG(file.st_mode) && (uint64_t)file.st_size != wanted)
         return status_set(STATUS_FORMAT,
-                          "%s: %llu bytes, but its header (%zu %s of %zu x %zu) asks for %llu; get the file "
-                          "again",
+                          "%s: %llu bytes, but its header (%zu %s of %zu x %zu) asks for %llu; "
+                          "get the file again",
                           idx->path, (unsigned long long)file.st_size, idx->count, items_of(idx), idx->height,
                           idx->width, (unsigned long long)wanted);
     return STATUS_OK;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What a file is in a data set: part * 2 + what. */
+/* The role of a file in a data set: part * 2 + what. */
 enum role { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, ROLES };
 
 static const char *const usual[ROLES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -41,7 +41,7 @@ struct candidates {
     char near[200]; /* names that come near, for a message */
 };
 
-/* Splits a name by the grammar. */
+/* Splits a name by the grammar of idx_folder.h. */
 static bool match(const char *name, struct candidate *candidate) {
     for (size_t w = 0; w < sizeof words / sizeof words[0]; w++) {
         const char *at = strcasestr(name, words[w].text);
@@ -90,7 +90,7 @@ static enum status add(struct candidates *all, struct candidate candidate) {
     return STATUS_OK;
 }
 
-/* Looks at all names in `folder`; depth 1 is a folder that bears a file's name. */
+/* Looks at all names in `folder`. Depth 1 is a folder that has the name of a file. */
 static enum status search(struct candidates *all, const char *folder, int depth) {
     DIR *entries = opendir(folder);
     if (entries == NULL)
@@ -123,7 +123,8 @@ static enum status search(struct candidates *all, const char *folder, int depth)
     return status;
 }
 
-/* The cheapest file of a role; *other_ret: another of the same cost, or one of the other name of the test part. */
+/* Returns the cheapest file of a role. *other_ret: another one of the same cost, or one with the other name of
+ * the test part. */
 static struct candidate *choose(const struct candidates *all, enum role role,
                                 const struct candidate **other_ret) {
     struct candidate *best = NULL;
@@ -140,7 +141,7 @@ static struct candidate *choose(const struct candidates *all, enum role role,
     return best;
 }
 
-/* All files must share their prefix. */
+/* Checks that all files have the same prefix. */
 static enum status check_prefixes(const struct candidates *all, const char *folder) {
     for (size_t i = 1; i < all->count; i++)
         if (strcasecmp(all->list[i].prefix, all->list[0].prefix) != 0)
@@ -157,11 +158,10 @@ static enum status missing(const struct candidates *all, const char *folder, enu
     if (beside != NULL)
         return status_set(STATUS_IO, "%s/%s%s: no such file, with or without .gz, but %s is there", folder,
                           prefix, usual[role], beside);
-    return status_set(
-        STATUS_IO,
-        "%s/%s%s: no such file, with or without .gz; DATASET is a folder with the IDX files of MNIST "
-        "(data/get.sh fetches them)%s%s",
-        folder, prefix, usual[role], all->near[0] ? "; names that come near: " : "", all->near);
+    return status_set(STATUS_IO,
+                      "%s/%s%s: no such file, with or without .gz; "
+                      "DATASET is a folder with the IDX files of MNIST (data/get.sh fetches them)%s%s",
+                      folder, prefix, usual[role], all->near[0] ? "; names that come near: " : "", all->near);
 }
 
 /* Gives each role its file. */
@@ -187,7 +187,7 @@ static enum status take(const struct candidates *all, const char *folder, unsign
         if (images == NULL)
             continue;
         found->parts[part].images = images->path;
-        images->path = NULL; /* they are the caller's now */
+        images->path = NULL; /* the caller owns them now */
         if (labels != NULL) {
             found->parts[part].labels = labels->path;
             labels->path = NULL;

@@ -1,4 +1,4 @@
-/* images_info: what is asked of a data set, and what is known of it before its pixels are read. */
+/* images_info: what one asks of a data set, and what is known of it before its pixels are read. */
 #ifndef COMMON_IMAGES_IMAGES_INFO_H
 #define COMMON_IMAGES_IMAGES_INFO_H
 
@@ -12,7 +12,7 @@ enum { IMAGES_SOURCE = 1024 };
 
 /* One part of a data set. */
 struct images_part {
-    size_t rows; /* 0: the data set has no such part, and what follows is 0 or empty */
+    size_t rows; /* 0: the data set has no such part, and the rest is 0 or empty */
     size_t height, width;
     char pixels_sha256[DIGEST_HEX_SIZE], labels_sha256[DIGEST_HEX_SIZE]; /* over the rows */
     char source[IMAGES_SOURCE]; /* for people: where the pixels are */
@@ -27,10 +27,9 @@ struct images_info {
 };
 
 struct images_options {
-    size_t size;  /* pixels are resized to size x size; 0: left as they are */
-    size_t limit; /* rows of each part at most; 0: all */
-    bool
-        test_only; /* the training part is not looked at, and labels need not be there: for looking at pictures */
+    size_t size;    /* pixels are resized to size x size; 0: left as they are */
+    size_t limit;   /* rows of each part at most; 0: all */
+    bool test_only; /* only the test part is opened, and it need not have labels: to look at pictures */
 };
 
 #endif

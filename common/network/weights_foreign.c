@@ -93,7 +93,7 @@ static const char *name_text(const struct bytes *file) {
     if (strncasecmp(text, "<!doctype html", 14) == 0 || strncasecmp(text, "<html", 5) == 0)
         return "a web page (HTML), not weights: the download failed; data/get.sh fetches and checks them";
     if (strncmp(text, "<?xml", 5) == 0 || strncmp(text, "<Error>", 7) == 0)
-        return "XML, a server's word on an error: the download failed; data/get.sh fetches and checks them";
+        return "XML, a server's error message: the download failed; data/get.sh fetches and checks them";
     return text[0] == '{' ? "JSON, without weights" TAKE_KERAS : NULL;
 }
 
@@ -109,15 +109,15 @@ static const char *name_other(const char *path, const struct bytes *file) {
     const char *name = strrchr(path, '/');
     if ((file->tail_count >= 8 && memcmp(file->tail + file->tail_count - 8, table, 8) == 0) ||
         strstr(name != NULL ? name : path, ".data-000") != NULL)
-        return "part of a TensorFlow checkpoint; load it into a model in Python, and save that with "
-               "model.save_weights(\"vgg16.weights.h5\")";
+        return "part of a TensorFlow checkpoint; "
+               "load it into a model in Python, and save that with model.save_weights(\"vgg16.weights.h5\")";
     if (has(file->head, size_min(file->head_count, 64), "VGG_ILSVRC") || ends_with(path, ".caffemodel"))
         return "a Caffe model" TAKE_KERAS;
     if (ends_with(path, ".onnx"))
         return "an ONNX model" TAKE_KERAS;
     if (ends_with(path, ".pb"))
-        return "a TensorFlow graph; load it into a model in Python, and save that with "
-               "model.save_weights(\"vgg16.weights.h5\")";
+        return "a TensorFlow graph; "
+               "load it into a model in Python, and save that with model.save_weights(\"vgg16.weights.h5\")";
     return name_text(file);
 }
 
@@ -146,8 +146,8 @@ static bool name_missing(const char *path, char text[WEIGHTS_FOREIGN]) {
     if (!saved_model && (access(path, F_OK) == 0 || access(inside, F_OK) != 0))
         return false;
     snprintf(text, WEIGHTS_FOREIGN,
-             "a TensorFlow %s; load it into a model in Python, and save that with "
-             "model.save_weights(\"vgg16.weights.h5\")",
+             "a TensorFlow %s; "
+             "load it into a model in Python, and save that with model.save_weights(\"vgg16.weights.h5\")",
              saved_model ? "SavedModel" : "checkpoint");
     return true;
 }

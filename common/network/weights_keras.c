@@ -271,14 +271,13 @@ static enum status refuse_hdf5(hid_t file, const char *path) {
     else if (h5_has_attribute(file, "nb_layers") && H5Lexists(file, "layer_1", H5P_DEFAULT) > 0)
         return status_set(
             STATUS_FORMAT,
-            "%s: the layout of before Keras 1 (layer_1/param_0), with Theano's kernels (K, C, 3, 3), which "
-            "are not read: take the tf_kernels file of keras.applications",
+            "%s: the layout from before Keras 1 (layer_1/param_0), with Theano's kernels (K, C, 3, 3), "
+            "which are not read: take the tf_kernels file of keras.applications",
             path);
-    return status_set(
-        STATUS_FORMAT,
-        "%s: %s without weights as Keras writes them (no layer_names, no vars); --weights takes the VGG16 "
-        "file of keras.applications, or random",
-        path, what);
+    return status_set(STATUS_FORMAT,
+                      "%s: %s without weights as Keras writes them (no layer_names, no vars); "
+                      "--weights takes the VGG16 file of keras.applications, or random",
+                      path, what);
 }
 
 static enum status list_layers(hid_t file, struct weights_layers *layers) {
@@ -359,7 +358,8 @@ static enum status open_file(hid_t *file_ret, const char *path) {
     if ((status == STATUS_IO || status == STATUS_FORMAT) && weights_foreign(path, foreign))
         return status_set(status, "%s: %s", path, foreign);
     if (status == STATUS_IO)
-        return status_set(STATUS_IO, "%s; data/get.sh fetches the weights, and --weights=random does without",
+        return status_set(STATUS_IO,
+                          "%s; data/get.sh fetches the weights, and --weights=random needs no file",
                           status_message());
     if (status == STATUS_FORMAT && strstr(status_message(), "not an HDF5 file") != NULL)
         return status_set(STATUS_FORMAT, "%s; --weights takes Keras' .h5", status_message());

@@ -90,10 +90,9 @@ static enum status mismatch(const struct weights_layer *layer, size_t l, const c
                           what, name, found->path);
     wanted_dims(l, part, wanted);
     if (part == WEIGHTS_KERNEL && is_transposed(found, l))
-        snprintf(
-            why, sizeof why, "%s",
-            "; kernels in the order (K, C, 3, 3) of Theano and PyTorch are not read: take the tf_kernels "
-            "file of keras.applications");
+        snprintf(why, sizeof why, "%s",
+                 "; kernels in the order (K, C, 3, 3) of Theano and PyTorch are not read: "
+                 "take the tf_kernels file of keras.applications");
     else if (part == WEIGHTS_KERNEL && is_other_depth(found, l))
         snprintf(why, sizeof why, "; this network is for pictures of %llu channel%s, and three are needed",
                  (unsigned long long)found->dims[2], found->dims[2] == 1 ? "" : "s");
@@ -120,12 +119,11 @@ static enum status match_names(const struct weights_layers *layers, const char *
             if (layer->conv != (int)l)
                 continue;
             if (fits(layer, l) && fitting < layers->count)
-                return status_set(
-                    STATUS_FORMAT,
-                    "%s: ambiguous: %s and %s may both be %s, and nothing tells which is meant; keep one "
-                    "VGG16 in the file",
-                    path, layers->layers[fitting].parts[WEIGHTS_KERNEL].path,
-                    layer->parts[WEIGHTS_KERNEL].path, backbone_layers[l].name);
+                return status_set(STATUS_FORMAT,
+                                  "%s: ambiguous: %s and %s may both be %s, and nothing says which is meant; "
+                                  "keep one VGG16 in the file",
+                                  path, layers->layers[fitting].parts[WEIGHTS_KERNEL].path,
+                                  layer->parts[WEIGHTS_KERNEL].path, backbone_layers[l].name);
             if (fits(layer, l))
                 fitting = i;
             if (named == layers->count || layers->layers[named].parts[WEIGHTS_KERNEL].rank != 4)
@@ -158,9 +156,9 @@ static enum status ambiguous_order(const char *path, const struct weights_layer 
                                    const struct weights_layer *after) {
     return status_set(
         STATUS_FORMAT,
-        "%s: ambiguous: Keras lists trainable weights before frozen ones, so \"%s\" may stand before "
-        "\"%s\" and not be in front of it, and the shapes do not tell; save it with all layers trainable, or "
-        "with VGG16's names (block1_conv1)",
+        "%s: ambiguous: Keras lists trainable weights before frozen ones, so \"%s\" may come after \"%s\" "
+        "in the model, and the shapes do not decide; "
+        "save it with all layers trainable, or with VGG16's names (block1_conv1)",
         path, before->name, after->name);
 }
 
@@ -211,12 +209,11 @@ static enum status match_order(const struct weights_layers *layers, const char *
     for (size_t s = 0; s < count; s++) {
         size_t length = run_length(layers, convs + s, count - s);
         if (length == BACKBONE_CONVS && runs++ > 0)
-            return status_set(
-                STATUS_FORMAT,
-                "%s: ambiguous: VGG16's weights are there twice, from %s and from %s on; keep one VGG16 in "
-                "the file",
-                path, layers->layers[convs[best]].parts[WEIGHTS_KERNEL].path,
-                layers->layers[convs[s]].parts[WEIGHTS_KERNEL].path);
+            return status_set(STATUS_FORMAT,
+                              "%s: ambiguous: VGG16's weights are there twice, from %s and from %s on; "
+                              "keep one VGG16 in the file",
+                              path, layers->layers[convs[best]].parts[WEIGHTS_KERNEL].path,
+                              layers->layers[convs[s]].parts[WEIGHTS_KERNEL].path);
         if (length > best_length) {
             best = s;
             best_length = length;
@@ -276,15 +273,14 @@ enum status weights_match(const struct weights_layers *layers, size_t chosen[BAC
         if (kernel->path != NULL && kernel->rank == 4)
             convs[count++] = i;
         if (layer->conv == WEIGHTS_VGG19 && kernel->path != NULL && kernel->rank == 4)
-            status = status_set(STATUS_FORMAT, "%s: VGG19's weights: it has a %s, which VGG16 has not", path,
-                                kernel->path);
+            status = status_set(STATUS_FORMAT, "%s: VGG19's weights: it has a %s, which VGG16 does not have",
+                                path, kernel->path);
     }
     if (status == STATUS_OK && !named && count == 0)
-        status =
-            status_set(STATUS_FORMAT,
-                       "%s: another model's weights: it has no convolutions, so those of block1_conv1 to "
-                       "block5_conv3 are missing",
-                       path);
+        status = status_set(STATUS_FORMAT,
+                            "%s: another model's weights: it has no convolutions, "
+                            "so those of block1_conv1 to block5_conv3 are missing",
+                            path);
     else if (status == STATUS_OK)
         status = named ? match_names(layers, path, chosen) : match_order(layers, path, convs, count, chosen);
     if (status == STATUS_OK)

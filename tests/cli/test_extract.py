@@ -645,7 +645,7 @@ class Signals(Case):
                 result = self.succeed(*self.arguments("--threads=2", "--json=-", dataset=LONG))
                 found = json.loads(result.stdout)
                 self.assertEqual((found["images"], found["resumed"]), (self.TOTAL - kept, kept))
-                self.assertIn(f"going on behind {kept} of {self.TOTAL} images", result.stderr)
+                self.assertIn(f"going on after {kept} of {self.TOTAL} images", result.stderr)
                 self.assertEqual(self.names(), ["cache.h5"])
                 self.assertEqual(self.cache.read_bytes(), self.whole.read_bytes())
 
