@@ -50,7 +50,7 @@ static double seconds(void) {
     return seconds_of(CLOCK_MONOTONIC);
 }
 
-/* This thread's time on the processor: what other processes take does not count. */
+/* This thread's processor time; time that other processes take does not count. */
 static double cpu_seconds(void) {
     return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
@@ -137,8 +137,8 @@ static size_t out_nfloats(int layer) {
            conv_output_side(&shapes[layer], shapes[layer].width) * shapes[layer].filters;
 }
 
-/* How many images go through a layer at a time: so many that they have enough tiles of 7 x 7 for one reading
- * of the weights, and no more, so that activations stay in the caches. */
+/* The number of images that go through a layer at a time: enough tiles of 7 x 7 for one reading of the weights, and
+ * no more, so that activations stay in the caches. */
 static void make_pieces(size_t images) {
     for (int i = 0; i < LAYERS; i++) {
         size_t side = (shapes[i].height + 6) / 7, piece = (piece_tiles + side * side - 1) / (side * side);
@@ -229,7 +229,7 @@ static size_t option(int argc, char **argv, const char *name, size_t value) {
     return value;
 }
 
-/* A side's tiles in words, as "9x6+1x2". */
+/* A side's tiles as text, "9x6+1x2". */
 static void print_side(const struct winograd_side *side, char text[32]) {
     if (side->count[1] == 0)
         snprintf(text, 32, "%zux%zu", side->count[0], side->size[0]);
@@ -237,8 +237,8 @@ static void print_side(const struct winograd_side *side, char text[32]) {
         snprintf(text, 32, "%zux%zu+%zux%zu", side->count[0], side->size[0], side->count[1], side->size[1]);
 }
 
-/* Multiplications of a layer after Winograd, for one image; tiles described in `text`; what the cost model
- * reckons, in vector operations. */
+/* Multiplications of a layer after Winograd, for one image. `text` describes the tiles; *cost_ret is the result of
+ * the cost model, in vector operations. */
 static double multiplications(int layer, size_t lanes, char text[32], struct winograd_cost *cost_ret) {
     const struct conv_shape *shape = &shapes[layer];
     double points[2] = {0, 0};

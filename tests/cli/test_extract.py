@@ -78,7 +78,7 @@ class Words(Case):
             self.assertRegex(result.stdout, r"\Avggcache \d+\.\d+\.\d+\n\Z")
 
     def test_summary(self):
-        """The three models of the exercise, to the letter, and their totals as design.md gives them."""
+        """The three models of the exercise, to the letter, and their known totals."""
         models = {
             "summary_224_all.txt": (["--size=224", "--trainable=all"], 14_965_578, 14_965_578, 0),
             "summary_224_head.txt": (["--size=224", "--trainable=head"], 14_965_578, 250_890, 14_714_688),

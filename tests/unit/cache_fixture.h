@@ -1,5 +1,5 @@
-/* cache_fixture: a small cache for tests: 11 training and 5 test rows of 6 features in blocks of 4, whose
- * values tell their split, row and column. */
+/* cache_fixture: a small cache for tests: 11 training and 5 test rows of 6 features in blocks of 4. Each value
+ * depends on its split, row and column. */
 #ifndef TESTS_UNIT_CACHE_FIXTURE_H
 #define TESTS_UNIT_CACHE_FIXTURE_H
 
@@ -62,8 +62,8 @@ static inline enum status fixture_append(struct cache_writer *writer, const stru
     return cache_writer_append(writer, (enum cache_split)split, count, features, labels);
 }
 
-/* Writes what is missing of the cache `path`: at most `blocks` blocks, then stops without finishing, or all
- * of them and finishes. */
+/* Writes what is missing of the cache `path`: at most `blocks` blocks and then stops without finishing, or all of
+ * them and finishes. */
 static inline enum status fixture_write(const char *path, const struct cache_info *info, int blocks,
                                         bool force) {
     struct cache_writer *writer;

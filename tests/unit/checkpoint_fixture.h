@@ -1,4 +1,4 @@
-/* checkpoint_fixture: some heads, the fit of them with a checkpoint, and what came of it, for tests. */
+/* checkpoint_fixture: some heads, their fit with a checkpoint, and its results, for tests. */
 #ifndef TESTS_UNIT_CHECKPOINT_FIXTURE_H
 #define TESTS_UNIT_CHECKPOINT_FIXTURE_H
 
@@ -17,13 +17,13 @@ enum {
 
 static const struct head_kernels *point_kernels;
 
-/* Heads and what their fit told of them. */
+/* Heads, and what their fit reported. */
 struct point {
     size_t count;
     struct head heads[POINT_HEADS];
     struct fit_epoch histories[POINT_HEADS][POINT_EPOCHS];
     struct fit_head fits[POINT_HEADS];
-    size_t first_heard, stop_at; /* the epoch that the listener heard first; in which it ends the fit, or 0 */
+    size_t first_heard, stop_at; /* its first epoch; the one in which it ends the fit, or 0 */
 };
 
 static inline void point_create(struct point *point, const struct optim_settings settings[], size_t count) {

@@ -1,8 +1,8 @@
-/* compare: the one way in which the tests compare real numbers.
+/* compare: the only way in which the tests compare real numbers.
  *
- * An element passes when |got - want| <= absolute + relative * |want|, written so that NaN cannot pass.
- * Before that, NaN and infinities are rejected wherever they stand, and so is a tolerance that would let the
- * largest value be anything (100 % or more), because such a comparison compares nothing. */
+ * An element passes when |got - want| <= absolute + relative * |want|, written so that NaN cannot pass. Before that,
+ * NaN and infinities are rejected everywhere. A tolerance of 100 % or more of the largest value is rejected, too,
+ * because such a comparison compares nothing. */
 #ifndef TESTS_UNIT_COMPARE_H
 #define TESTS_UNIT_COMPARE_H
 
@@ -61,8 +61,7 @@ static inline bool compare_floats(const char *what, const float *got, const floa
     return false;
 }
 
-/* Whether ||got - want|| <= tolerance * ||want||, the measure of design.md; NaN and infinities are rejected.
- */
+/* Whether ||got - want|| <= tolerance * ||want||; NaN and infinities are rejected. */
 static inline bool compare_norm(const char *what, const float *got, const float *want, size_t count,
                                 double tolerance) {
     double difference = 0, norm = 0, worst_error = -1;

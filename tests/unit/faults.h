@@ -1,6 +1,6 @@
-/* faults: the system calls that write files, each of which can fail or be the moment of a SIGKILL. They are
- * functions of the same names in the test's program, which the libraries then use. One file of a program
- * includes this. */
+/* faults: the system calls that write files. Each of them can be made to fail, or to be the moment of a SIGKILL.
+ * They are functions of the same names in the test's program, and the libraries then use these. Only one file of a
+ * program includes this. */
 #ifndef TESTS_UNIT_FAULTS_H
 #define TESTS_UNIT_FAULTS_H
 

@@ -1,5 +1,5 @@
-/* guard: memory between two unmapped pages. A block ends as close to the second one as its alignment allows;
- * the bytes left over are known and looked at again, so that one byte too many is always found. */
+/* guard: memory between two unmapped pages. A block ends as close to the second one as its alignment allows. The
+ * bytes left over are known and checked, so one byte too many is always found. */
 #ifndef TESTS_UNIT_GUARD_H
 #define TESTS_UNIT_GUARD_H
 
@@ -18,8 +18,7 @@ struct guard {
     size_t nbytes;
 };
 
-/* `nbytes` bytes, all of value `poison`, aligned to GUARD_ALIGNMENT; NULL in .block when there is no memory.
- */
+/* Allocates `nbytes` bytes, all of value `poison`, aligned to GUARD_ALIGNMENT; .block is NULL without memory. */
 static inline struct guard guard_make(size_t nbytes, int poison) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (nbytes + page - 1) / page * page;
     struct guard guard = {.map_nbytes = inner + 2 * page, .nbytes = nbytes};
@@ -33,7 +32,7 @@ static inline struct guard guard_make(size_t nbytes, int poison) {
     return guard;
 }
 
-/* Gives the memory back; false when bytes around the block were written. */
+/* Frees the memory. False when bytes around the block were written. */
 static inline bool guard_free(struct guard *guard) {
     bool clean = true;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

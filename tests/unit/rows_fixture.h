@@ -8,8 +8,8 @@
 
 enum { ROWS_CLASSES = 10, ROWS_TEST = 3 }; /* of a cache: classes, and rows of its test split */
 
-/* Rows in overlapping clusters, one per class, half of their features 0, as behind a rectifier. Feature 0
- * tells the row: r + 1 over 4096. Freed with data_unload(). */
+/* Rows in overlapping clusters, one per class. Half of their features are 0, as after a rectifier. Feature 0
+ * identifies the row: r + 1 over 4096. Free with data_unload(). */
 static inline struct data_split rows_make(size_t count, size_t dim, size_t classes, uint64_t seed) {
     struct rng rng;
     rng_init(&rng, seed, 77);

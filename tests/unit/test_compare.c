@@ -1,5 +1,4 @@
-/* test_compare: the comparison helper and the guarded memory themselves, because all other tests rest on
- * them. */
+/* test_compare: the comparison helper and the guarded memory themselves, because all other tests rest on them. */
 #include "tests/unit/compare.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/unit.h"

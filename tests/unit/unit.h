@@ -41,7 +41,7 @@ static inline void unit_assert_status(enum status got, enum status want, const c
     }
 }
 
-/* A generator whose seed is on record: UNIT_SEED=N replays another one. */
+/* A generator whose seed is printed; UNIT_SEED=N repeats another one. */
 static inline void unit_rng(struct rng *rng, const char *test) {
     const char *text = getenv("UNIT_SEED");
     unsigned long long seed = text != NULL ? strtoull(text, NULL, 10) : 20260101;
@@ -131,9 +131,9 @@ static inline bool unit_same_files(const char *a, const char *b) {
 #define UNIT_HAS_TSAN 0
 #endif
 
-/* Runs body(argument) in a child process with standard error in text[size]; returns its exit status, or
- * 128 + signal. A body that returns exits with 0; it tells failure by _exit(), never by an assertion (that
- * would jump back into the parent's list of tests). */
+/* Runs body(argument) in a child process with standard error in text[size]. Returns its exit status, or 128 + signal.
+ * A body that returns exits with 0. It reports failure by _exit(), never by an assertion, which would jump back into
+ * the parent's list of tests. */
 static inline int unit_child(void (*body)(void *), void *argument, char *text, size_t size) {
     if (UNIT_HAS_TSAN) {
         printf("SKIP: behind a fork, ThreadSanitizer and LLVM's OpenMP hang or crash\n");
@@ -173,8 +173,8 @@ static inline int unit_child(void (*body)(void *), void *argument, char *text, s
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Ends a child as a program ends, which HDF5 must survive after a failed write too; but at once where that
- * says nothing: AddressSanitizer finds HDF5's leaks then. */
+/* Ends a child as a program ends, because HDF5 must survive this even after a failed write. But it ends at once under
+ * AddressSanitizer, which would find HDF5's own leaks. */
 static inline void unit_exit(int code) {
 #ifdef __SANITIZE_ADDRESS__
     _exit(code);
@@ -183,7 +183,7 @@ static inline void unit_exit(int code) {
 #endif
 }
 
-/* Whether AddressSanitizer's report is on HDF5's own doing: its code is one of the two innermost frames. */
+/* Whether AddressSanitizer reports HDF5's own fault: HDF5's code is one of the two innermost frames. */
 static inline bool unit_blames_hdf5(const char *text) {
     const char *frame = strstr(text, "    #0 ");
     const char *end = frame != NULL ? strstr(frame, "    #2 ") : NULL;

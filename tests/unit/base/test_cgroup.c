@@ -1,10 +1,10 @@
-/* test_cgroup: quotas and limits of pretended control groups of both versions, at all levels. */
+/* test_cgroup: quotas and limits of simulated control groups of both versions, at all levels. */
 #include "common/base/cgroup.h"
 #include "tests/unit/unit.h"
 
 #include <math.h>
 
-/* Writes a file of the pretended machine, making its folders. */
+/* Writes a file of the simulated machine, and makes its folders. */
 static void put(const char *name, const char *text) {
     char command[1200];
     snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\"", unit_folder, name);

@@ -43,7 +43,7 @@ static void test_select_unknown(void **state) {
     unsetenv("VGGCACHE_ISA");
 }
 
-/* VGGCACHE_ISA= before a command is how people unset it. */
+/* People write VGGCACHE_ISA= before a command to unset it. */
 static void test_select_empty(void **state) {
     (void)state;
     enum cpu_isa best = CPU_ISA_COUNT, isa = CPU_ISA_COUNT;

@@ -53,7 +53,7 @@ static void test_crc32c(void **state) { /* RFC 3720, B.4, and the usual check va
     assert_int_equal(digest_crc32c(0, "", 0), 0);
 }
 
-/* One bit at a time, as the definition reads. */
+/* CRC-32C one bit at a time, as it is defined. */
 static uint32_t crc32c_slow(const unsigned char *bytes, size_t nbytes) {
     uint32_t crc = 0xffffffff;
     for (size_t i = 0; i < nbytes; i++) {

@@ -97,7 +97,7 @@ static void test_newer_format(void **state) {
         size_t before, after;
         unsigned char *bytes = unit_read_file(unit_path("newer.h5"), &before);
         assert_int_equal(bytes[userblocks[i] + 8],
-                         3); /* the superblock's version: the case is what it says */
+                         3); /* the superblock's version: the case really is of this version */
         assert_fails(h5_open(&file, unit_path("newer.h5"), true), STATUS_FORMAT, "superblock 3");
         unsigned char *again = unit_read_file(unit_path("newer.h5"), &after);
         assert_true(before == after && memcmp(bytes, again, before) == 0);
@@ -114,7 +114,7 @@ static void leave_open(void *path) {
     _exit(0);
 }
 
-/* Files of HDF5 that do not open say why. */
+/* HDF5 files that cannot be opened are refused with the reason. */
 static void test_unopenable(void **state) {
     (void)state;
     hid_t file = H5I_INVALID_HID;
@@ -138,7 +138,7 @@ static void test_unopenable(void **state) {
     free(bytes);
 }
 
-/* Links to other files are followed, and one that leads nowhere is called what it is. */
+/* Links to other files are followed; one that leads nowhere is reported as such. */
 static void test_external_link(void **state) {
     (void)state;
     hid_t file = make("target.h5"), group;

@@ -84,7 +84,7 @@ static void test_uniform(void **state) {
     assert_true(fabs(sum / DRAWS - 0.5) < 6 * sqrt(1.0 / 12 / DRAWS));
     assert_true(fabs(squares / DRAWS - 1.0 / 3) < 6 * sqrt(4.0 / 45 / DRAWS));
     assert_true(least < 1e-3 && most > 1 - 1e-3);
-    struct rng largest = {{0, 0, 0, 0}}; /* gives 0 for ever: the least value */
+    struct rng largest = {{0, 0, 0, 0}}; /* always gives 0: the least value */
     assert_true(rng_uniform(&largest) == 0);
 }
 

@@ -1,5 +1,5 @@
-/* test_streams: standard streams that are closed at the start, known again behind every kind of name, and judged
- * at the end. Each case is a process of its own; exit statuses tell what it found. */
+/* test_streams: standard streams that are closed at the start, recognised behind every kind of name, and checked at
+ * the end. Each case is a process of its own and reports by its exit status. */
 #include "common/base/interrupt.h"
 #include "common/base/output.h"
 #include "common/base/streams.h"
@@ -48,7 +48,7 @@ static void close_some(void *argument) {
     CHECK(next > 2);
     close(next);
     CHECK(streams_of("/dev/null") == STREAMS_NONE);
-    if (which & 1 << 1) { /* what is meant for it fails, instead of vanishing */
+    if (which & 1 << 1) { /* writing to it fails and does not vanish */
         struct output output;
         CHECK(streams_of("/proc/self/fd/1") == STREAMS_OUTPUT);
         CHECK(output_open(&output, "/dev/stdout") == STATUS_OK);
@@ -83,7 +83,7 @@ static void find_file(void *argument) {
     CHECK(!streams_same("/dev/stderr", "-") && streams_same("/dev/fd/2", "/dev/stderr"));
 }
 
-/* What is written goes behind what stands there, by any name, and the file stays the same one. */
+/* Output is appended to what is in the file, by any name, and the file stays the same one. */
 static void write_behind(void *argument) {
     const char *path = argument;
     struct output output;

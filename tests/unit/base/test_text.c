@@ -1,5 +1,5 @@
-/* test_text: bytes that somebody else chose: shown without a control character, cut where a character ends,
- * and made UTF-8; over every byte, every short sequence of hostile ones, and random ones. */
+/* test_text: bytes from outside: shown without a control character, cut where a character ends, and made UTF-8, for
+ * every byte, every short sequence of hostile ones, and random ones. Numbers in groups of three digits. */
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -87,7 +87,7 @@ static void test_utf8(void **state) {
     }
 }
 
-/* Random bytes out of those at which decoders go wrong. */
+/* Random bytes from those that are hard to decode. */
 static void test_any_bytes(void **state) {
     (void)state;
     static const unsigned char bytes[] = {'a',  ' ',  0x1B, '\n', 0x7F, 0x80, 0x9B, 0xA0, 0xBF, 0xC0, 0xC1,

@@ -116,7 +116,7 @@ static void test_nothing_to_do(void **state) {
     assert_only_final();
 }
 
-/* Stopped after each number of blocks, once and again after each one: the same bytes as in one go. */
+/* A writer that stops after each number of blocks, once, and after each block: the same bytes as without a stop. */
 static void test_resume(void **state) {
     (void)state;
     struct cache_info info = fixture_info();
@@ -150,7 +150,7 @@ static void test_resume(void **state) {
     assert_true(unit_same_files(path, unit_path("whole.h5")));
 }
 
-/* The test rows first, then both in turn: the order of appends between splits leaves no trace. */
+/* The test rows first, then both in turn: the order of appends between splits does not change the file. */
 static void test_order_of_splits(void **state) {
     (void)state;
     struct cache_info info = fixture_info();

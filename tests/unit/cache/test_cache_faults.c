@@ -22,7 +22,7 @@ int posix_fallocate(int fd, off_t offset, off_t nbytes) {
 
 static char path[512], partial[512];
 
-/* What a run under a fault is: the first part of the work may be done before it, in peace. */
+/* A run under a fault. The first part of the work may be done before it, without faults. */
 struct run {
     enum fault fault;
     long n;
@@ -101,7 +101,7 @@ static void strike_each(enum fault kind, int blocks_before, bool finished_before
         unlink(unit_path("cache.h5.partial.new")); /* a kill may leave it; it is replaced by the next start */
         assert_true(n < 1000);
     }
-    assert_true(n > 10); /* the calls were intercepted indeed */
+    assert_true(n > 10); /* the calls really were intercepted */
     print_message("# fault %d, %d blocks before: %ld calls\n", (int)kind, blocks_before, n - 1);
 }
 

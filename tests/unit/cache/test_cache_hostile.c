@@ -1,5 +1,5 @@
-/* test_cache_hostile: caches that lie. A sound one is taken, one thing in it replaced through HDF5 itself,
- * and opening must refuse it, with one line, before a row is read. */
+/* test_cache_hostile: caches with wrong contents. Each is a sound cache in which HDF5 itself has replaced one thing.
+ * Opening it must refuse it with one line, before a row is read. */
 #include "common/base/log.h"
 #include "tests/unit/cache_fixture.h"
 
@@ -278,7 +278,7 @@ static void test_foreign_files(void **state) {
     assert_null(cache);
 }
 
-/* A file cut short anywhere is refused, whoever opens it, and a cut partial file is not gone on with. */
+/* A file that is cut short anywhere is refused by every reader, and a partial file that is cut is not continued. */
 static void test_truncated(void **state) {
     (void)state;
     size_t nbytes;

@@ -29,8 +29,7 @@ static void write_head(const char *path, const char *preprocess, uint64_t size, 
     head_free(&head);
 }
 
-/* Gives the attribute of a file that is there these strings in place of what it had; count 0: takes it away.
- */
+/* Gives the attribute of a file that is there these strings in place of what it had; count 0: takes it away. */
 static void change(const char *path, const char *name, const char *const list[], size_t count) {
     hid_t file = H5I_INVALID_HID;
     assert_ok(h5_open(&file, path, true));

@@ -13,8 +13,7 @@ static void expect_near(double got, double want, const char *what) {
         fail_msg("%s, %s: %.9g instead of %.9g", kernels->isa, what, got, want);
 }
 
-/* Steps 32 weights of 1 with the slopes g1 and then g2, of which only 16..31 are in the range, and compares.
- */
+/* Steps 32 weights of 1 with the slopes g1 and then g2, of which only 16..31 are in the range, and compares. */
 static void run(struct optim_settings settings, bool penalized, double g1, double g2, double w1, double w2,
                 const char *what) {
     struct optim optim;

@@ -1,6 +1,4 @@
-/* test_head: train/head and train/head_io: initial weights, shapes, and the file, there and back and
- * damaged.
- */
+/* test_head: train/head and train/head_io: initial weights, shapes, and the file, there and back and damaged. */
 #include "tests/unit/unit.h"
 
 #include <math.h>

@@ -1,5 +1,4 @@
-/* test_head_kernels: train/kernels, every instruction set that this machine has, against plain loops in
- * double. */
+/* test_head_kernels: train/kernels, every instruction set that this machine has, against plain loops in double. */
 #include "tests/unit/unit.h"
 
 #include <math.h>
@@ -127,8 +126,7 @@ static void test_row_sum(void **state) {
     }
 }
 
-/* The products and slopes of a row and a class do not depend on which others stand beside them: bit for bit.
- */
+/* The products and slopes of a row and a class do not depend on which others stand beside them: bit for bit. */
 static void test_neighbours_do_not_matter(void **state) {
     (void)state;
     struct rng rng;
@@ -166,8 +164,7 @@ static void test_neighbours_do_not_matter(void **state) {
     mem_free(one_error);
 }
 
-/* A row's softmax in double, from its logits in float: their difference rounds in float, as the kernel's
- * does. */
+/* A row's softmax in double, from its logits in float: their difference rounds in float, as the kernel's does. */
 static void plain_softmax(const float *z, size_t classes, double *p, size_t *best_ret, double *log_sum_ret) {
     double total = 0;
     size_t best = 0;

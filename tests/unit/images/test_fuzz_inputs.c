@@ -1,11 +1,10 @@
-/* test_fuzz_inputs: IDX files and caches with random damage: bytes changed, cut, doubled, moved. Whatever
- * comes in, opening and reading must end with a status and, unless that is STATUS_OK, one line. FUZZ_CASES=N
- * sets the number of cases of each kind.
+/* test_fuzz_inputs: IDX files and caches with random damage: bytes changed, cut, doubled, moved. Whatever comes in,
+ * opening and reading must end with a status and, unless that is STATUS_OK, one line. FUZZ_CASES=N sets the number of
+ * cases of each kind.
  *
- * Caches are opened in a child process per case, because HDF5 itself does not survive all damage. Where it
- * crashes, h5_open() has seen to it that the process says so in one line and exits with 1: no case may end by
- * a signal. Such endings are counted and must stay rare; what the sanitizers find in our code fails the test.
- */
+ * Caches are opened in a child process per case, because HDF5 itself does not survive all damage. Where it crashes,
+ * h5_open() has seen to it that the process says so in one line and exits with 1: no case may end by a signal. Such
+ * endings are counted and must stay rare; what the sanitizers find in our code fails the test. */
 #include "common/base/log.h"
 #include "common/images/idx.h"
 #include "tests/unit/cache_fixture.h"
@@ -99,7 +98,7 @@ static void fuzz_idx(bool zipped) {
             size_t count = idx_count(idx), item = idx_height(idx) * idx_width(idx);
             unsigned char *items = malloc(count * item);
             assert_non_null(items);
-            assert_ok(idx_read(idx, count, items)); /* a scan that was content has seen it all */
+            assert_ok(idx_read(idx, count, items)); /* a scan without an error has read all of it */
             free(items);
             accepted++;
         }
@@ -116,7 +115,7 @@ static void test_idx(void **state) {
     fuzz_idx(true);
 }
 
-/* Opens and reads a cache, and then tries to go on with it as a writer would. */
+/* Opens and reads a cache, and then tries to continue it as a writer would. */
 static void use_cache(void *argument) {
     const char *path = argument;
     struct cache_info info = fixture_info();

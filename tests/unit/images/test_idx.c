@@ -1,4 +1,4 @@
-/* test_idx: IDX files plain and gzipped, whole, cut short at every length, with headers that lie, damaged. */
+/* test_idx: IDX files plain and gzipped, whole, cut short at every length, with wrong headers, damaged. */
 #include "common/images/idx.h"
 #include "tests/unit/unit.h"
 
@@ -279,8 +279,7 @@ static void test_trailing(void **state) {
     free(b);
 }
 
-/* Each bit flipped: found, or one that carries no data (times in gzip's header, padding behind the last
- * code). */
+/* Each bit flipped: found, or one that carries no data (times in gzip's header, padding behind the last code). */
 static void test_damaged_gzip(void **state) {
     (void)state;
     size_t nbytes, found = 0;
@@ -327,7 +326,7 @@ static void test_missing(void **state) {
     assert_int_equal(rmdir(unit_path("f")), 0);
 }
 
-/* What people have under the name of an IDX file: each is called what it is. */
+/* Other files that people have under the name of an IDX file: the message says what each one is. */
 static void test_foreign(void **state) {
     (void)state;
     size_t once_nbytes, twice_nbytes;

@@ -1,4 +1,5 @@
-/* test_idx_folder: the names that people's IDX files have, and the folders that are refused, by name. */
+/* test_idx_folder: the names that IDX files have in practice, and the folders that are refused; the message
+ * gives the names. */
 #include "common/images/idx_folder.h"
 #include "tests/unit/unit.h"
 
@@ -72,7 +73,7 @@ static void test_names(void **state) {
            "qmnist-train-labels-idx2-int.gz", "-", "-");
 }
 
-/* Plain before .gz, "-" before ".", a file before one in a folder of its own; hidden files are nothing. */
+/* Plain before .gz, "-" before ".", a file before one in a folder of its own; hidden files do not count. */
 static void test_precedence(void **state) {
     (void)state;
     expect(USUAL " train-images-idx3-ubyte.gz train-images.idx3-ubyte ._train-images-idx3-ubyte notes.txt",

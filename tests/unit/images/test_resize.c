@@ -1,5 +1,5 @@
-/* test_resize: hand-computed values, a second implementation that follows facts.md's formula for doubling,
- * and the corner cases. tests/golden holds it against cv2 itself. */
+/* test_resize: hand-computed values, a second implementation of doubling, and the corner cases. tests/golden compares
+ * it with cv2 itself. */
 #include "common/images/resize.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/unit.h"
@@ -23,8 +23,8 @@ static void test_by_hand(void **state) {
         assert_int_equal(out[i], want[i]);
 }
 
-/* Doubling, as facts.md section 3 gives it: h = neighbour + 3 own per row (4 own at the border); P, Q that of
- * the neighbour's and the own row; ((P >> 2) + ((3 Q) >> 2) + 2) >> 2. */
+/* Doubling: h = neighbour + 3 own per row (4 own at the border); P, Q are those of the neighbour's and the own row;
+ * then ((P >> 2) + ((3 Q) >> 2) + 2) >> 2. */
 static int doubled(const uint8_t *in, int height, int width, int y, int x) {
     int own_y = y / 2, own_x = x / 2, near_y = own_y + (y % 2 ? 1 : -1), near_x = own_x + (x % 2 ? 1 : -1);
     near_y = near_y < 0 ? 0 : near_y >= height ? height - 1 : near_y;

@@ -1,6 +1,5 @@
-/* test_conv: the reference engine against loops written another way, and the gemm engine against the
- * reference over a grid of shapes, for any number of images, in exact buffers. (The Winograd engine:
- * test_winograd.c.) */
+/* test_conv: the reference engine against loops written another way, and the gemm engine against the reference over a
+ * grid of shapes, for any number of images, in exact buffers. (The Winograd engine: test_winograd.c.) */
 #include "common/base/blas.h"
 #include "common/base/mem.h"
 #include "common/network/conv.h"
@@ -16,8 +15,8 @@ static void fill(struct rng *rng, float *values, size_t count, double deviation)
         values[i] = (float)(deviation * rng_normal(rng));
 }
 
-/* The definition once more, sharing nothing with conv_reference.c: every output is scattered to from every
- * input, pooling is a pass of its own. out[n][H'][W'][K]. */
+/* The definition again, without anything of conv_reference.c: it adds every input to the outputs that it reaches, and
+ * pools in a separate pass. out[n][H'][W'][K]. */
 static void loops(const struct conv_shape *shape, size_t count, const float *in, const float *kernel,
                   const float *bias, float *out) {
     long H = (long)shape->height, W = (long)shape->width;
@@ -177,7 +176,7 @@ static void test_by_hand(void **state) {
     }
 }
 
-/* A NaN must come out as one, not as 0 that looks like a feature. */
+/* A NaN must stay a NaN. As a 0 it would look like a feature. */
 static void test_nan(void **state) {
     (void)state;
     static const struct conv_engine *const engines[] = {&conv_reference, &conv_gemm};
@@ -216,7 +215,7 @@ static void test_gemm(void **state) {
                                largest = compare_largest(layer.want, MOST * one);
                         assert_true(compare_floats(layer_text(&layer, text), layer.got, layer.want,
                                                    MOST * one, tolerance, tolerance * (largest + 1) / 2));
-                        /* The same bits for any number of images; each third case will do. */
+                        /* The same bits for any number of images; every third case is enough. */
                         for (size_t i = 0; i < 3 && cases % 3 == 0; i++) {
                             run(&conv_gemm, &shape, counts[i], layer.in, layer.kernel, layer.bias,
                                 layer.want);

@@ -4,7 +4,7 @@
 #include "tests/unit/guard.h"
 #include "tests/unit/unit.h"
 
-/* keras.applications.imagenet_utils.preprocess_input, written out once more. */
+/* keras.applications.imagenet_utils.preprocess_input, written again. */
 static double expected(enum preprocess_mode mode, int x, int c) {
     static const double caffe[] = {103.939, 116.779, 123.68}, mean[] = {0.485, 0.456, 0.406},
                         deviation[] = {0.229, 0.224, 0.225};

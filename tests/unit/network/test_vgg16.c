@@ -55,7 +55,7 @@ static void test_table(void **state) {
         assert_string_equal(layer->name, name);
         pools += layer->pool;
     }
-    assert_int_equal(parameters, 14714688); /* design.md, section 1 */
+    assert_int_equal(parameters, 14714688); /* as Keras counts them */
     assert_int_equal(pools, 5);
     assert_int_equal(channels, BACKBONE_FEATURE_CHANNELS);
     assert_true(backbone_layers[BACKBONE_CONVS - 1].pool);
@@ -106,7 +106,7 @@ static void test_engines(void **state) {
             if (memcmp(part, got, counts[c] * sizeof part[0]) != 0)
                 fail_msg("%s: other bits for %zu images", preprocess_names[mode], counts[c]);
         }
-        if (mode == 0) { /* the reference does not care for groups either */
+        if (mode == 0) { /* the reference does not depend on groups either */
             run(reference, 0, 2, part[0]);
             assert_memory_equal(part[0], want[0], sizeof part[0]);
             assert_memory_equal(part[1], want[1], sizeof part[1]);

@@ -1,6 +1,5 @@
-/* test_weights: random weights, and Keras files: one full file under all the names that Keras has used, and
- * small ones that are wrong in one way each (the layers are looked at in order, so a wrong first one needs no
- * others). */
+/* test_weights: random weights, and Keras files: one full file under all the names that Keras has used, and small
+ * ones that are wrong in one way each (the layers are looked at in order, so a wrong first one needs no others). */
 #include "common/base/h5.h"
 #include "common/base/mem.h"
 #include "common/network/weights.h"
@@ -180,7 +179,7 @@ static void list_backbone(struct listing *listing, const int order[], bool named
 
 static const int in_order[BACKBONE_CONVS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
-/* Names tell the layers, in any order. */
+/* Names identify the layers, in any order. */
 static void test_match_names(void **state) {
     (void)state;
     struct rng rng;
@@ -201,7 +200,7 @@ static void test_match_names(void **state) {
     }
 }
 
-/* Order alone: only where no other order fits. */
+/* The order decides only where no other order fits. */
 static void test_match_order(void **state) {
     (void)state;
     for (int list = -1; list < 2; list++) { /* Keras 3's numbers, and one list */
@@ -232,7 +231,7 @@ static void test_match_order(void **state) {
     assert_fails(weights_match(&both.all, both.chosen), STATUS_FORMAT, "ambiguous");
 }
 
-/* Other networks are called what they are. */
+/* Other networks are reported as what they are. */
 static void test_match_others(void **state) {
     (void)state;
     for (int named = 0; named < 2; named++) {
@@ -297,9 +296,8 @@ static const char *const layer_names[] = {"input_1",      "block1_conv1", "block
                                           "block5_conv2", "block5_conv3", "block5_pool"};
 enum { LAYERS = sizeof layer_names / sizeof layer_names[0] };
 
-/* Writes the first `convs` convolutions in the layout of the VGG16 download, sparsely: kernels of zeros with
- * one value that tells the layer, biases likewise. `first_kernel` may replace the shape of block1_conv1's
- * kernel. */
+/* Writes the first `convs` convolutions in the layout of the VGG16 download, sparsely: kernels of zeros with one
+ * value that tells the layer, biases likewise. `first_kernel` may replace the shape of block1_conv1's kernel. */
 static hid_t write_download(const char *path, size_t convs, const hsize_t *first_kernel, bool variable) {
     hid_t file;
     assert_ok(h5_create(&file, path));

@@ -209,8 +209,7 @@ static void test_many_epochs(void **state) {
     }
 }
 
-/* Losses that are equal, tiny, huge, or of many orders of magnitude have axes with two to some twenty ticks.
- */
+/* Losses that are equal, tiny, huge, or of many orders of magnitude have axes with two to some twenty ticks. */
 static void test_axes(void **state) {
     (void)state;
     static const double ranges[][2] = {{0.5, 0.5},    {0, 0},      {1e-9, 2e-9},   {1e-12, 3},

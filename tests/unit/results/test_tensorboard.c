@@ -58,8 +58,7 @@ static Tensorboard__Event *log_epoch(const char *folder, const float kernel[DIM]
     return event;
 }
 
-/* Whole numbers 0..30 in 30 buckets lie on their edges: each belongs to the bucket it opens, the last to the
- * last. */
+/* Whole numbers 0..30 in 30 buckets lie on their edges: each belongs to the bucket it opens, the last to the last. */
 static void test_values_on_edges(void **state) {
     (void)state;
     float kernel[DIM];

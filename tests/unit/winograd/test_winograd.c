@@ -1,6 +1,6 @@
-/* test_winograd: holds the Winograd engine to its word, on every instruction set that this processor
- * has: transforms as matrices, a grid of awkward shapes against loops in double, every tile size, the 13
- * layers of VGG16, the same bits for any count, and no byte touched outside the buffers. */
+/* test_winograd: tests the Winograd engine on every instruction set that this processor has: transforms as matrices,
+ * a grid of awkward shapes against loops in double, every tile size, the 13 layers of VGG16, the same bits for any
+ * count, and no byte touched outside the buffers. */
 #include "common/base/mem.h"
 #include "common/network/winograd/winograd_plan.h"
 #include "tests/unit/compare.h"
@@ -458,7 +458,7 @@ static void fused_check(enum cpu_isa isa, struct conv_shape one, struct conv_sha
                 free(got);
             }
         }
-        if (skip) { /* the background's tiles were copied indeed: forge the copy */
+        if (skip) { /* the background's tiles really were copied: change the copy */
             second_plan->background_out[0] += 1.0f;
             float *got = layer_run(&fused, second_plan, 0, 1, true);
             assert_memory_not_equal(got, want, second.out_count * sizeof(float));
