@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/base/size.h"
 
 #include <math.h>
 #include <omp.h>
@@ -54,7 +55,7 @@ static enum status choose_threads(struct stream *stream, size_t workspace_nbytes
             "one thread needs %zu MB of memory at --size=%zu, and the machine, its control group or "
             "ulimit -v leave %zu MB to this process",
             (thread_nbytes >> 20) + 1, options->size, available >> 20);
-    stream->threads = threads < options->threads ? threads : options->threads;
+    stream->threads = size_min(threads, options->threads);
     if (threads < options->threads)
         log_info("%zu of %zu threads: each needs %zu MB of memory, and %zu MB are left to this process",
                  threads, options->threads, (thread_nbytes >> 20) + 1, available >> 20);
@@ -168,7 +169,7 @@ static void spawn_split(struct stream *stream, int s, size_t *next_slot) {
     char *input = (char *)&stream->slots, *output = (char *)&stream->next; /* names for `depend` alone */
     (void)input, (void)output;
     for (size_t first = options->first[s]; first < rows; first += block) {
-        size_t count = rows - first < block ? rows - first : block;
+        size_t count = size_min(rows - first, block);
         struct slot *slot = &stream->slots[(*next_slot)++ % stream->slot_count];
         char *held = (char *)slot;
         (void)held;

@@ -1,5 +1,6 @@
 /* summary: the model table, layer by layer, in the manner of Keras' model.summary(). */
 #include "extract/summary.h"
+#include "common/base/text.h"
 #include "common/network/backbone.h"
 
 enum { NAME_WIDTH = 31, SHAPE_WIDTH = 26, TABLE_WIDTH = 70 };
@@ -10,27 +11,14 @@ static void rule(FILE *stream, char c) {
     fputc('\n', stream);
 }
 
-/* 14714688 -> "14,714,688" */
-static const char *grouped(size_t number, char text[32]) {
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%zu", number), out = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            text[out++] = ',';
-        text[out++] = digits[i];
-    }
-    text[out] = '\0';
-    return text;
-}
-
 static void row(FILE *stream, const char *name, const char *type, const char *shape, size_t parameters) {
-    char label[64], number[32];
+    char label[64], number[TEXT_GROUPED];
     snprintf(label, sizeof label, "%s (%s)", name, type);
-    fprintf(stream, "%-*s%-*s%s\n", NAME_WIDTH, label, SHAPE_WIDTH, shape, grouped(parameters, number));
+    fprintf(stream, "%-*s%-*s%s\n", NAME_WIDTH, label, SHAPE_WIDTH, shape, text_grouped(parameters, number));
 }
 
 void summary_print(FILE *stream, size_t size, size_t classes, bool train_all) {
-    char shape[64], number[32];
+    char shape[64], number[TEXT_GROUPED];
     size_t side = size, backbone = 0, dim = backbone_dim(size), head = dim * classes + classes;
     fprintf(stream, "Model: \"vgg16_transfer\"\n");
     rule(stream, '_');
@@ -40,15 +28,15 @@ void summary_print(FILE *stream, size_t size, size_t classes, bool train_all) {
     row(stream, "input", "InputLayer", shape, 0);
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         const struct backbone_layer *layer = &backbone_layers[l];
-        size_t parameters = 9 * layer->channels * layer->kernels + layer->kernels;
+        size_t parameters = 9 * layer->channels * layer->filters + layer->filters;
         backbone += parameters;
-        snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->kernels);
+        snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->filters);
         row(stream, layer->name, "Conv2D", shape, parameters);
         if (layer->pool) {
             char pool[] = "blockN_pool";
             pool[5] = layer->name[5];
             side /= 2;
-            snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->kernels);
+            snprintf(shape, sizeof shape, "(None, %zu, %zu, %zu)", side, side, layer->filters);
             row(stream, pool, "MaxPooling2D", shape, 0);
         }
     }
@@ -57,8 +45,8 @@ void summary_print(FILE *stream, size_t size, size_t classes, bool train_all) {
     snprintf(shape, sizeof shape, "(None, %zu)", classes);
     row(stream, "dense", "Dense, softmax", shape, head);
     rule(stream, '=');
-    fprintf(stream, "Total params: %s\n", grouped(backbone + head, number));
-    fprintf(stream, "Trainable params: %s\n", grouped(train_all ? backbone + head : head, number));
-    fprintf(stream, "Non-trainable params: %s\n", grouped(train_all ? 0 : backbone, number));
+    fprintf(stream, "Total params: %s\n", text_grouped(backbone + head, number));
+    fprintf(stream, "Trainable params: %s\n", text_grouped(train_all ? backbone + head : head, number));
+    fprintf(stream, "Non-trainable params: %s\n", text_grouped(train_all ? 0 : backbone, number));
     rule(stream, '_');
 }

@@ -1,5 +1,6 @@
 /* h5_attributes: strings, numbers and lists of strings in HDF5 attributes (declared in h5.h). */
 #include "common/base/h5.h"
+#include "common/base/size.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,7 +204,7 @@ enum status h5_write_strings(hid_t object, const char *name, const char *const l
     const hsize_t dims = count;
     size_t size = 1;
     for (size_t i = 0; i < count; i++)
-        size = strlen(list[i]) > size ? strlen(list[i]) : size;
+        size = size_max(size, strlen(list[i]));
     char *bytes = calloc(count > 0 ? count : 1, size);
     if (bytes == NULL)
         return status_set_no_memory(count * size, h5_name(object, where));

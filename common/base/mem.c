@@ -1,6 +1,7 @@
 /* mem: aligned memory for tensors, and the process's peak memory. */
 #include "common/base/mem.h"
 #include "common/base/cgroup.h"
+#include "common/base/size.h"
 
 #include <malloc.h>
 #include <stdatomic.h>
@@ -81,10 +82,6 @@ void mem_free(void *block) {
     free(block);
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 size_t mem_address_space_nbytes(void) {
     struct rlimit limit;
     size_t used, resident;
@@ -97,11 +94,11 @@ size_t mem_address_space_nbytes(void) {
 size_t mem_available_nbytes(void) {
     unsigned long long kilobytes;
     char line[128];
-    size_t available = smaller(mem_address_space_nbytes(), cgroup_read("").memory_nbytes);
+    size_t available = size_min(mem_address_space_nbytes(), cgroup_read("").memory_nbytes);
     FILE *file = fopen("/proc/meminfo", "re");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
         if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1)
-            available = smaller(available, (size_t)kilobytes * 1024);
+            available = size_min(available, (size_t)kilobytes * 1024);
     if (file != NULL)
         fclose(file);
     return available;

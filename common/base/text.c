@@ -85,6 +85,18 @@ void text_print(FILE *stream, const char *text) {
     }
 }
 
+char *text_grouped(size_t number, char text[TEXT_GROUPED]) {
+    char digits[TEXT_GROUPED], *to = text;
+    int length = snprintf(digits, sizeof digits, "%zu", number);
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return text;
+}
+
 char *text_utf8(const char *text) {
     char *copy = malloc(strlen(text) * strlen(REPLACEMENT) + 1), *to = copy;
     while (copy != NULL && *text != '\0') {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 enum { TEXT_SHOWN_MAX = 20 }; /* bytes of a character as it is shown, the zero included */
+enum { TEXT_GROUPED = 32 };
 
 /* Bytes of the valid UTF-8 character at `text`; 0 when there is none (the end, or other bytes). */
 size_t text_character_nbytes(const char *text);
@@ -27,6 +28,9 @@ char *text_visible(const char *text, char *shown, size_t size);
 
 /* Prints `text` as it is shown. */
 void text_print(FILE *stream, const char *text);
+
+/* 14714688 -> "14,714,688", into text[TEXT_GROUPED]; returns `text`. */
+char *text_grouped(size_t number, char text[TEXT_GROUPED]);
 
 /* A copy from malloc() in which U+FFFD stands for each byte that is no UTF-8; NULL without memory. */
 char *text_utf8(const char *text);

@@ -1,5 +1,6 @@
 /* idx: one IDX file, plain or gzipped, read from front to back. */
 #include "common/images/idx.h"
+#include "common/base/size.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -113,9 +114,8 @@ static enum status read_header(struct idx *idx) {
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
-        if (got >= (int)(magics[i].count < 4 ? magics[i].count : 4) &&
-            memcmp(header, magics[i].bytes, (size_t)got < magics[i].count ? (size_t)got : magics[i].count) ==
-                0)
+        if (got >= (int)size_min(magics[i].count, 4) &&
+            memcmp(header, magics[i].bytes, size_min((size_t)got, magics[i].count)) == 0)
             return status_set(STATUS_FORMAT, "%s: not an IDX file of %s, but %s", idx->path, items_of(idx),
                               magics[i].what);
     bool labels = header[3] == 1, images = header[3] == 3 || header[3] == 4;

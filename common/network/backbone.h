@@ -16,7 +16,7 @@ enum {
 /* One 3x3 convolution as Keras names it; `pool` says that the block ends with it. */
 struct backbone_layer {
     const char *name;
-    size_t channels, kernels; /* C, K */
+    size_t channels, filters; /* C, K */
     bool pool;
 };
 extern const struct backbone_layer backbone_layers[BACKBONE_CONVS];

@@ -5,7 +5,7 @@
  * last row and column (keras.layers.MaxPooling2D(2)). All of that is one operation here, and an engine is a
  * way to do it: a plan per layer, made once and const from then on, and a workspace from the caller.
  *
- * Legend: N images, H rows, W columns, C channels in, K kernels = channels out.
+ * Legend: N images, H rows, W columns, C channels in, K filters = channels out.
  * Activations are float[N][H][W][C], rows of pixels, channels innermost. */
 #ifndef COMMON_NETWORK_CONV_H
 #define COMMON_NETWORK_CONV_H
@@ -17,7 +17,7 @@
 struct conv_shape {
     size_t height, width; /* H, W of the input, and of the output before pooling */
     size_t channels;      /* C */
-    size_t kernels;       /* K */
+    size_t filters;       /* K, the channels out */
     bool pool;            /* the 2x2 maximum follows; H and W are then at least 2 */
 };
 
@@ -68,5 +68,9 @@ extern const struct conv_engine conv_winograd;
 static inline size_t conv_output_side(const struct conv_shape *shape, size_t side) {
     return shape->pool ? side / 2 : side;
 }
+
+/* keras.layers.MaxPooling2D(2) of in[height][width][filters] -> out[height / 2][width / 2][filters]; an odd last row or
+ * column is dropped. conv_reference.c does not use it: it judges it. */
+void conv_pool(const float *in, size_t height, size_t width, size_t filters, float *out);
 
 #endif

@@ -9,6 +9,7 @@
  * images (what a last strip lacks is filled with zeros), and a group always starts at its own first strip. */
 #include "common/base/blas.h"
 #include "common/base/mem.h"
+#include "common/base/size.h"
 #include "common/network/conv.h"
 
 #include <stdlib.h>
@@ -37,33 +38,30 @@ static void plan_free(struct conv_plan *plan) {
 /* Rows of a strip: as many as fit, an even number so that pooling stays inside, at least two. */
 static void choose_strip(struct conv_plan *plan) {
     const struct conv_shape *shape = &plan->shape;
-    size_t pixels = STRIP_NBYTES / (9 * shape->channels * sizeof(float));
-    pixels = pixels < STRIP_PIXELS_MIN ? STRIP_PIXELS_MIN : pixels;
-    size_t fitting = pixels / shape->width / 2 * 2;
+    size_t pixels = size_max(STRIP_NBYTES / (9 * shape->channels * sizeof(float)), STRIP_PIXELS_MIN);
+    size_t fitting = size_max(pixels / shape->width / 2 * 2, 2);
     plan->rows = shape->pool ? shape->height / 2 * 2 : shape->height;
-    plan->strip_rows = fitting < 2 ? 2 : fitting;
-    if (plan->strip_rows >= plan->rows)
-        plan->strip_rows = plan->rows;
+    plan->strip_rows = size_min(fitting, plan->rows);
     size_t images = pixels / (plan->rows * shape->width);
     plan->strip_images = plan->strip_rows < plan->rows || images < 1 ? 1 : images;
 }
 
 static enum status plan_create(struct conv_plan **plan_ret, const struct conv_shape *shape,
                                const float *kernel, const float *bias) {
-    size_t kernel_count = 9 * shape->channels * shape->kernels;
+    size_t kernel_count = 9 * shape->channels * shape->filters;
     struct conv_plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
         return status_set_no_memory(sizeof *plan, "convolution");
     plan->shape = *shape;
     choose_strip(plan);
     plan->kernel = mem_alloc(kernel_count, sizeof *kernel);
-    plan->bias = mem_alloc(shape->kernels, sizeof *bias);
+    plan->bias = mem_alloc(shape->filters, sizeof *bias);
     if (plan->kernel == NULL || plan->bias == NULL) {
         plan_free(plan);
         return status_set_no_memory(kernel_count * sizeof *kernel, "convolution");
     }
     memcpy(plan->kernel, kernel, kernel_count * sizeof *kernel);
-    memcpy(plan->bias, bias, shape->kernels * sizeof *bias);
+    memcpy(plan->bias, bias, shape->filters * sizeof *bias);
     *plan_ret = plan;
     return STATUS_OK;
 }
@@ -79,7 +77,7 @@ static size_t patches_nbytes(const struct conv_plan *plan) {
 /* The patches of a strip, and its product. */
 static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
     (void)count;
-    return patches_nbytes(plan) + mem_round_up(strip_pixels(plan) * plan->shape.kernels * sizeof(float));
+    return patches_nbytes(plan) + mem_round_up(strip_pixels(plan) * plan->shape.filters * sizeof(float));
 }
 
 /* patches[rows][W][3][3][C] of rows first..first+rows-1 of one image. Returns the end of what was written. */
@@ -109,40 +107,31 @@ static float rectify(float value) {
     return value < 0 ? 0 : value; /* a NaN stays one */
 }
 
-static float larger(float a, float b) {
-    return a > b ? a : b;
-}
-
-/* product[rows][W][K] of one image -> out, with bias and rectifier; pooled, two rows make one. The rectifier
- * is monotone, so it comes after the maximum. */
+/* product[rows][W][K] of one image -> out, pooled, with bias and rectifier. Both are monotone, so they may come after
+ * the maximum. */
 static void finish(const struct conv_plan *plan, size_t rows, const float *product, float *out) {
-    size_t W = plan->shape.width, K = plan->shape.kernels;
-    const float *bias = plan->bias;
-    if (!plan->shape.pool) {
-        for (size_t i = 0; i < rows * W; i++)
-            for (size_t k = 0; k < K; k++)
-                out[i * K + k] = rectify(product[i * K + k] + bias[k]);
-        return;
+    size_t W = plan->shape.width, K = plan->shape.filters, pixels = rows * W;
+    const float *sums = product;
+    if (plan->shape.pool) {
+        conv_pool(product, rows, W, K, out);
+        pixels = rows / 2 * (W / 2);
+        sums = out;
     }
-    for (size_t y = 0; y < rows / 2; y++)
-        for (size_t x = 0; x < W / 2; x++, out += K) {
-            const float *above = product + (2 * y * W + 2 * x) * K, *below = above + W * K;
-            for (size_t k = 0; k < K; k++)
-                out[k] =
-                    rectify(larger(larger(above[k], above[K + k]), larger(below[k], below[K + k])) + bias[k]);
-        }
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t k = 0; k < K; k++)
+            out[i * K + k] = rectify(sums[i * K + k] + plan->bias[k]);
 }
 
 static void run(const struct conv_plan *plan, size_t count, const float *in, float *out, void *workspace) {
     const struct conv_shape *shape = &plan->shape;
-    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->kernels;
+    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->filters;
     size_t out_width = conv_output_side(shape, W), out_height = conv_output_side(shape, H);
     float *patches = workspace, *product = (float *)(void *)((char *)workspace + patches_nbytes(plan));
     size_t pixels = strip_pixels(plan);
     for (size_t n = 0; n < count; n += plan->strip_images) {
-        size_t images = count - n < plan->strip_images ? count - n : plan->strip_images;
+        size_t images = size_min(count - n, plan->strip_images);
         for (size_t y = 0; y < plan->rows; y += plan->strip_rows) {
-            size_t rows = plan->rows - y < plan->strip_rows ? plan->rows - y : plan->strip_rows;
+            size_t rows = size_min(plan->rows - y, plan->strip_rows);
             float *end = patches;
             for (size_t i = 0; i < images; i++)
                 end = im2col(shape, in + (n + i) * H * W * C, y, rows, end);

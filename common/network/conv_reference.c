@@ -19,8 +19,8 @@ static void plan_free(struct conv_plan *plan) {
 
 static enum status plan_create(struct conv_plan **plan_ret, const struct conv_shape *shape,
                                const float *kernel, const float *bias) {
-    size_t kernel_nbytes = 9 * shape->channels * shape->kernels * sizeof *kernel;
-    size_t bias_nbytes = shape->kernels * sizeof *bias;
+    size_t kernel_nbytes = 9 * shape->channels * shape->filters * sizeof *kernel;
+    size_t bias_nbytes = shape->filters * sizeof *bias;
     struct conv_plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
         return status_set_no_memory(sizeof *plan, "convolution");
@@ -44,7 +44,7 @@ static size_t workspace_nbytes(const struct conv_plan *plan, size_t count) {
 
 /* Output k of the pixel (y, x) of one image, after bias and rectifier. */
 static float pixel(const struct conv_plan *plan, const float *in, size_t y, size_t x, size_t k) {
-    size_t H = plan->shape.height, W = plan->shape.width, C = plan->shape.channels, K = plan->shape.kernels;
+    size_t H = plan->shape.height, W = plan->shape.width, C = plan->shape.channels, K = plan->shape.filters;
     double sum = plan->bias[k];
     for (size_t r = 0; r < 3; r++)
         for (size_t s = 0; s < 3; s++) {
@@ -68,7 +68,7 @@ static void run(const struct conv_plan *plan, size_t count, const float *in, flo
     for (size_t n = 0; n < count; n++, in += shape->height * shape->width * shape->channels)
         for (size_t y = 0; y < rows; y++)
             for (size_t x = 0; x < columns; x++)
-                for (size_t k = 0; k < shape->kernels; k++)
+                for (size_t k = 0; k < shape->filters; k++)
                     *out++ = !shape->pool ? pixel(plan, in, y, x, k)
                                           : larger(larger(pixel(plan, in, 2 * y, 2 * x, k),
                                                           pixel(plan, in, 2 * y, 2 * x + 1, k)),

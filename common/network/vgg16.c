@@ -6,6 +6,7 @@
  * once for all. */
 #include "common/network/vgg16.h"
 #include "common/base/mem.h"
+#include "common/base/size.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static size_t input_floats(const struct conv_shape *shape) {
 }
 
 static size_t output_floats(const struct conv_shape *shape) {
-    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->kernels;
+    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->filters;
 }
 
 /* All three channels of a gray pixel x are scale[c] x + offset[c], so their convolution is that of x with
@@ -108,7 +109,7 @@ enum status vgg16_create(struct vgg16 **vgg16_ret, const struct conv_engine *eng
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         vgg16->shapes[l] =
             (struct conv_shape){side, side, l == 0 ? vgg16->input_channels : backbone_layers[l].channels,
-                                backbone_layers[l].kernels, backbone_layers[l].pool};
+                                backbone_layers[l].filters, backbone_layers[l].pool};
         side = conv_output_side(&vgg16->shapes[l], side);
     }
     _Atomic(enum status) status = STATUS_OK;
@@ -143,16 +144,12 @@ void vgg16_free(struct vgg16 *vgg16) {
 static size_t stage_group(const struct vgg16 *vgg16, size_t s, size_t count) {
     const struct conv_shape *shape = &vgg16->shapes[stages[s].first];
     size_t group = stages[s].pixels / (shape->height * shape->width);
-    return group < 1 ? 1 : group > count ? count : group;
+    return group < 1 ? 1 : size_min(group, count);
 }
 
 /* The first layer of a stage that is run by itself. */
 static size_t stage_begin(const struct vgg16 *vgg16, size_t s) {
     return stages[s].first == 0 && vgg16->fused ? 1 : stages[s].first;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 /* Bytes of the parts of the workspace: the input of each stage, two buffers for the maps inside a stage (used
@@ -168,10 +165,10 @@ static struct layout layout_of(const struct vgg16 *vgg16, size_t count) {
         layout.input[s] = mem_round_up(group * input_floats(&vgg16->shapes[stages[s].first]) * sizeof(float));
         for (size_t l = stage_begin(vgg16, s); l <= stages[s].last; l++) {
             if (l < stages[s].last)
-                layout.inside = larger(
+                layout.inside = size_max(
                     layout.inside, mem_round_up(group * output_floats(&vgg16->shapes[l]) * sizeof(float)));
-            layout.engine =
-                larger(layout.engine, mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
+            layout.engine = size_max(layout.engine,
+                                     mem_round_up(vgg16->engine->workspace_nbytes(vgg16->plans[l], group)));
         }
     }
     return layout;
@@ -197,7 +194,7 @@ static void run_stage(const struct run *run, size_t s, size_t count, const uint8
     const struct vgg16 *vgg16 = run->vgg16;
     size_t group = stage_group(vgg16, s, count), begin = stage_begin(vgg16, s), last = stages[s].last;
     for (size_t first = 0; first < count; first += group) {
-        size_t images = count - first < group ? count - first : group;
+        size_t images = size_min(count - first, group);
         const uint8_t *pixels = gray + first * vgg16->size * vgg16->size;
         if (s == 0)
             make_input(vgg16, images, pixels, run->input[0]);

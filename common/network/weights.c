@@ -17,10 +17,10 @@ static enum status draw_random(struct weights *weights, uint64_t seed) {
 #pragma omp parallel for schedule(dynamic, 1) reduction(|| : failed)
     for (size_t i = 0; i < BACKBONE_CONVS; i++) {
         size_t l = BACKBONE_CONVS - 1 - i; /* the large ones first */
-        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].filters;
         double deviation = sqrt(2.0 / (9.0 * (double)backbone_layers[l].channels));
         float *kernel = weights->tensors.kernel[l] = mem_alloc(count, sizeof *kernel);
-        float *bias = weights->tensors.bias[l] = mem_alloc(backbone_layers[l].kernels, sizeof *bias);
+        float *bias = weights->tensors.bias[l] = mem_alloc(backbone_layers[l].filters, sizeof *bias);
         if (kernel == NULL || bias == NULL) {
             failed = true;
             continue;
@@ -29,7 +29,7 @@ static enum status draw_random(struct weights *weights, uint64_t seed) {
         rng_init(&rng, seed, l);
         for (size_t j = 0; j < count; j++)
             kernel[j] = (float)(deviation * rng_normal(&rng));
-        memset(bias, 0, backbone_layers[l].kernels * sizeof *bias);
+        memset(bias, 0, backbone_layers[l].filters * sizeof *bias);
     }
     return failed ? status_set_no_memory(sizeof(float) << 21, "random weights") : STATUS_OK;
 }
@@ -56,10 +56,10 @@ static enum status compute_digest(struct weights *weights) {
     if (status != STATUS_OK)
         return status;
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
-        size_t kernels = backbone_layers[l].kernels;
+        size_t filters = backbone_layers[l].filters;
         digest_update(digest, weights->tensors.kernel[l],
-                      9 * backbone_layers[l].channels * kernels * sizeof(float));
-        digest_update(digest, weights->tensors.bias[l], kernels * sizeof(float));
+                      9 * backbone_layers[l].channels * filters * sizeof(float));
+        digest_update(digest, weights->tensors.bias[l], filters * sizeof(float));
     }
     digest_final(digest, weights->sha256);
     return STATUS_OK;

@@ -1,5 +1,6 @@
 /* weights_foreign: names files that are given as weights and are no HDF5, by their first bytes. It reads
  * none of them. */
+#include "common/base/size.h"
 #include "common/network/weights_keras.h"
 
 #include <ctype.h>
@@ -110,8 +111,7 @@ static const char *name_other(const char *path, const struct bytes *file) {
         strstr(name != NULL ? name : path, ".data-000") != NULL)
         return "part of a TensorFlow checkpoint; load it into a model in Python, and save that with "
                "model.save_weights(\"vgg16.weights.h5\")";
-    if (has(file->head, file->head_count < 64 ? file->head_count : 64, "VGG_ILSVRC") ||
-        ends_with(path, ".caffemodel"))
+    if (has(file->head, size_min(file->head_count, 64), "VGG_ILSVRC") || ends_with(path, ".caffemodel"))
         return "a Caffe model" TAKE_KERAS;
     if (ends_with(path, ".onnx"))
         return "an ONNX model" TAKE_KERAS;

@@ -305,9 +305,9 @@ static enum status list_layers(hid_t file, struct weights_layers *layers) {
 
 /* ---- Reading ---- */
 
-/* Turns each kernel[3][3][channels][kernels] by 180 degrees. */
+/* Turns a kernel[3][3][C][K] by 180 degrees. */
 static void turn(float *kernel, size_t l) {
-    size_t plane = backbone_layers[l].channels * backbone_layers[l].kernels;
+    size_t plane = backbone_layers[l].channels * backbone_layers[l].filters;
     for (size_t tap = 0; tap < 4; tap++)
         for (size_t i = 0; i < plane; i++) {
             float *a = &kernel[tap * plane + i], *b = &kernel[(8 - tap) * plane + i], value = *a;

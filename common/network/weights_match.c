@@ -35,7 +35,7 @@ int weights_conv_of(const char *name) {
 
 static void wanted_dims(size_t l, enum weights_part part, hsize_t dims[4]) {
     const struct backbone_layer *layer = &backbone_layers[l];
-    const hsize_t kernel[] = {3, 3, layer->channels, layer->kernels}, bias[] = {layer->kernels};
+    const hsize_t kernel[] = {3, 3, layer->channels, layer->filters}, bias[] = {layer->filters};
     memcpy(dims, part == WEIGHTS_KERNEL ? kernel : bias,
            part == WEIGHTS_KERNEL ? sizeof kernel : sizeof bias);
 }
@@ -55,14 +55,14 @@ static bool fits(const struct weights_layer *layer, size_t l) {
 
 /* (K, C, 3, 3), as Theano and PyTorch have it. */
 static bool is_transposed(const struct weights_dataset *kernel, size_t l) {
-    return kernel->path != NULL && kernel->rank == 4 && kernel->dims[0] == backbone_layers[l].kernels &&
+    return kernel->path != NULL && kernel->rank == 4 && kernel->dims[0] == backbone_layers[l].filters &&
            kernel->dims[1] == backbone_layers[l].channels && kernel->dims[2] == 3 && kernel->dims[3] == 3;
 }
 
 /* The first layer of a network for pictures of other than three channels. */
 static bool is_other_depth(const struct weights_dataset *kernel, size_t l) {
     return l == 0 && kernel->path != NULL && kernel->rank == 4 && kernel->dims[0] == 3 &&
-           kernel->dims[1] == 3 && kernel->dims[2] != 3 && kernel->dims[3] == backbone_layers[0].kernels;
+           kernel->dims[1] == 3 && kernel->dims[2] != 3 && kernel->dims[3] == backbone_layers[0].filters;
 }
 
 /* "(3, 3, 64, 64)" */
@@ -170,7 +170,7 @@ static bool has_all_shapes(const struct weights_layers *layers, const size_t con
         size_t wanted = 0, found = 0;
         for (size_t k = 0; k < BACKBONE_CONVS; k++)
             wanted += backbone_layers[k].channels == backbone_layers[l].channels &&
-                      backbone_layers[k].kernels == backbone_layers[l].kernels;
+                      backbone_layers[k].filters == backbone_layers[l].filters;
         for (size_t i = 0; i < count; i++)
             found += layers->layers[convs[i]].list == list && fits(&layers->layers[convs[i]], l);
         if (found < wanted)
@@ -184,7 +184,7 @@ static enum status no_run(const struct weights_layers *layers, const char *path,
                           size_t count, size_t start, size_t length) {
     if (length == 7 && count - start >= 16 && part_fits(&layers->layers[convs[start + 7]], 6, WEIGHTS_KERNEL))
         return status_set(STATUS_FORMAT,
-                          "%s: VGG19's weights: four convolutions of 256 kernels, where VGG16 has three",
+                          "%s: VGG19's weights: four convolutions of 256 filters, where VGG16 has three",
                           path);
     for (size_t s = 0; s < count && length == 0; s++) {
         const struct weights_dataset *kernel = &layers->layers[convs[s]].parts[WEIGHTS_KERNEL];
@@ -242,7 +242,7 @@ static enum status refuse_normalized(const struct weights_layers *layers, const 
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         size_t convs = 0, others = 0;
         for (size_t l = 0; l < BACKBONE_CONVS; l++)
-            convs += backbone_layers[l].kernels == widths[w];
+            convs += backbone_layers[l].filters == widths[w];
         for (size_t i = 0; i < layers->count; i++) {
             const struct weights_layer *layer = &layers->layers[i];
             const struct weights_dataset *first = &layer->parts[WEIGHTS_KERNEL];

@@ -23,7 +23,7 @@
 enum { LAYERS = 13 };
 static const struct {
     const char *name;
-    size_t channels, kernels;
+    size_t channels, filters;
     bool pool;
 } vgg16[LAYERS] = {
     {"block1_conv1", 1, 64, false},   {"block1_conv2", 64, 64, true},    {"block2_conv1", 64, 128, false},
@@ -106,14 +106,14 @@ static size_t in_nfloats(int layer) {
 
 static void make_plans(size_t size, bool skip) {
     for (int i = 0; i < LAYERS; i++) {
-        shapes[i] = (struct conv_shape){size, size, vgg16[i].channels, vgg16[i].kernels, vgg16[i].pool};
+        shapes[i] = (struct conv_shape){size, size, vgg16[i].channels, vgg16[i].filters, vgg16[i].pool};
         if (vgg16[i].pool)
             size /= 2;
     }
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = LAYERS - 1; i >= 0; i--) {
         unsigned short state[3] = {1, 2, (unsigned short)i};
-        size_t C = shapes[i].channels, K = shapes[i].kernels;
+        size_t C = shapes[i].channels, K = shapes[i].filters;
         float *kernel = mem_alloc(9 * C * K, sizeof(float)), *bias = calloc(K, sizeof(float));
         for (size_t k = 0; k < 9 * C * K; k++)
             kernel[k] = (float)(normal(state) * sqrt(2.0 / 9 / (double)C));
@@ -134,7 +134,7 @@ static void make_plans(size_t size, bool skip) {
 
 static size_t out_nfloats(int layer) {
     return conv_output_side(&shapes[layer], shapes[layer].height) *
-           conv_output_side(&shapes[layer], shapes[layer].width) * shapes[layer].kernels;
+           conv_output_side(&shapes[layer], shapes[layer].width) * shapes[layer].filters;
 }
 
 /* How many images go through a layer at a time: so many that they have enough tiles of 7 x 7 for one reading
@@ -245,7 +245,7 @@ static double multiplications(int layer, size_t lanes, char text[32], struct win
     memset(cost_ret, 0, sizeof *cost_ret);
     if (shape->channels <= WINOGRAD_KERNELS_DIRECT_CHANNELS_MAX) {
         snprintf(text, 32, "direct");
-        return 9.0 * (double)(shape->height * shape->width * shape->channels * shape->kernels);
+        return 9.0 * (double)(shape->height * shape->width * shape->channels * shape->filters);
     }
     struct winograd_tiling tiling;
     winograd_tiling_choose(shape, lanes, &tiling);
@@ -255,7 +255,7 @@ static double multiplications(int layer, size_t lanes, char text[32], struct win
         points[0] += (double)(tiling.rows.count[i] * (tiling.rows.size[i] + 2));
         points[1] += (double)(tiling.columns.count[i] * (tiling.columns.size[i] + 2));
     }
-    return points[0] * points[1] * (double)(shape->channels * shape->kernels);
+    return points[0] * points[1] * (double)(shape->channels * shape->filters);
 }
 
 static void print_table(const struct worker *w, size_t images, double total, double peak, size_t lanes) {
@@ -265,7 +265,7 @@ static void print_table(const struct worker *w, size_t images, double total, dou
     struct winograd_profile sum = {0};
     for (int i = 0; i < LAYERS; i++) {
         double macs = 9.0 * (double)(shapes[i].height * shapes[i].width) * (double)shapes[i].channels *
-                      (double)shapes[i].kernels;
+                      (double)shapes[i].filters;
         flops += 2 * macs;
         double s = w->seconds[i] / (double)images, us = 1e6 / (double)images;
         const struct winograd_profile *p = &w->profile[i];

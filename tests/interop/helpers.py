@@ -116,10 +116,10 @@ def random_tensors(seed, bias=0.05):
     """26 tensors, kernel (3, 3, C, K) and bias (K,) in turn: He-normal kernels, small biases of both signs."""
     rng = np.random.default_rng(seed)
     tensors = []
-    for _, channels, kernels, _ in LAYERS:
+    for _, channels, filters, _ in LAYERS:
         scale = np.float32(np.sqrt(2 / (9 * channels)))
-        tensors.append(rng.standard_normal((3, 3, channels, kernels), dtype=np.float32) * scale)
-        tensors.append(rng.standard_normal(kernels, dtype=np.float32) * np.float32(bias))
+        tensors.append(rng.standard_normal((3, 3, channels, filters), dtype=np.float32) * scale)
+        tensors.append(rng.standard_normal(filters, dtype=np.float32) * np.float32(bias))
     return tensors
 
 

@@ -115,8 +115,8 @@ def constant(l, part):
 
 
 def shape(l, part):
-    _, channels, kernels, _ = LAYERS[l]
-    return (3, 3, channels, kernels) if part == 0 else (kernels,)
+    _, channels, filters, _ = LAYERS[l]
+    return (3, 3, channels, filters) if part == 0 else (filters,)
 
 
 CONSTANTS = [np.full(shape(l, part), constant(l, part)) for l in range(13) for part in (0, 1)]
@@ -625,9 +625,9 @@ class Refused(Weights):
 
         def transposed(names):
             def fill(f):
-                for l, (name, channels, kernels, _) in enumerate(LAYERS):
+                for l, (name, channels, filters, _) in enumerate(LAYERS):
                     put_layer(f, name, {names.format(layer=name, part=w): (dims, 1) for w, dims in (
-                        ("W", (kernels, channels, 3, 3)), ("b", (kernels,)))})
+                        ("W", (filters, channels, 3, 3)), ("b", (filters,)))})
             return fill
 
         def normalized(f):

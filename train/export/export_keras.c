@@ -30,7 +30,7 @@ static void list_layers(const struct export_model *model, const float *kernel, c
         *next = (struct layer){.kernel = tensors->kernel[l],
                                .bias = tensors->bias[l],
                                .rank = 4,
-                               .dims = {3, 3, layer->channels, layer->kernels}};
+                               .dims = {3, 3, layer->channels, layer->filters}};
         snprintf(next++->name, NAME, "%s", layer->name);
         if (layer->pool)
             snprintf(next++->name, NAME, "%.6s_pool", layer->name); /* block1_conv2 -> block1_pool */

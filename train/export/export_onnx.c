@@ -160,15 +160,15 @@ static void add_backbone(struct builder *builder, const struct backbone_tensors 
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         const struct backbone_layer *layer = &backbone_layers[l];
         char name[NAME];
-        transpose_kernel(layer->channels, layer->kernels, tensors->kernel[l], kernel);
-        add_conv(builder, layer->name, 3, layer->channels, layer->kernels, kernel, tensors->bias[l]);
+        transpose_kernel(layer->channels, layer->filters, tensors->kernel[l], kernel);
+        add_conv(builder, layer->name, 3, layer->channels, layer->filters, kernel, tensors->bias[l]);
         snprintf(name, sizeof name, "%s_relu", layer->name);
         add_node(builder, "Relu", name, NULL, NULL);
         if (layer->pool) {
             snprintf(name, sizeof name, "%.6s_pool", layer->name); /* block1_conv2 -> block1_pool */
             add_pool(builder, name);
         }
-        kernel += 9 * layer->channels * layer->kernels;
+        kernel += 9 * layer->channels * layer->filters;
     }
 }
 
@@ -295,7 +295,7 @@ static enum status allocate(struct builder *builder, const struct export_model *
     const struct head *head = model->head;
     size_t kernels = 0;
     for (size_t l = 0; l < BACKBONE_CONVS; l++)
-        kernels += 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+        kernels += 9 * backbone_layers[l].channels * backbone_layers[l].filters;
     builder->kernels = mem_alloc(kernels, sizeof(float));
     builder->dense = mem_alloc((head->dim + 1) * head->classes, sizeof(float));
     if (builder->kernels == NULL || builder->dense == NULL)

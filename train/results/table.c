@@ -2,6 +2,7 @@
 #include "train/results/table.h"
 #include "common/base/log.h"
 #include "common/base/progress.h"
+#include "common/base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,16 +11,7 @@
 enum { LINES_ABOUT = 20 };
 
 char *table_count(size_t count, char text[32]) {
-    char digits[32];
-    int length = snprintf(digits, sizeof digits, "%zu", count);
-    char *at = text;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            *at++ = ',';
-        *at++ = digits[i];
-    }
-    *at = '\0';
-    return text;
+    return text_grouped(count, text);
 }
 
 /* 1, 2, 5, 10, 20, 50, ... so that total / step is at most LINES_ABOUT. */

@@ -17,7 +17,7 @@
  * slot is an odd number of cache lines, so that the n * n lines that a transform touches fall into different
  * sets.
  *
- * Legend: N images, H rows, W columns, C channels, K kernels, L lanes, T tiles of a group. */
+ * Legend: N images, H rows, W columns, C channels, K filters, L lanes, T tiles of a group. */
 #include "common/base/mem.h"
 #include "common/network/conv.h"
 #include "common/network/winograd/winograd_plan.h"
@@ -95,7 +95,7 @@ static void plan_free(struct conv_plan *plan) {
 enum status winograd_plan_create(struct conv_plan **plan_ret, const struct conv_shape *shape,
                                  const float *kernel, const float *bias, enum cpu_isa isa,
                                  const struct winograd_tiling *tiling) {
-    assert(shape->height > 0 && shape->width > 0 && shape->channels > 0 && shape->kernels > 0);
+    assert(shape->height > 0 && shape->width > 0 && shape->channels > 0 && shape->filters > 0);
     assert(!shape->pool || (shape->height > 1 && shape->width > 1));
     struct conv_plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
@@ -109,7 +109,7 @@ enum status winograd_plan_create(struct conv_plan **plan_ret, const struct conv_
         status = winograd_direct_create(&plan->direct, shape, kernel, bias, &plan->kernels);
     } else {
         plan->c_chunks = (shape->channels + L - 1) / L;
-        plan->k_chunks = (shape->kernels + L - 1) / L;
+        plan->k_chunks = (shape->filters + L - 1) / L;
         plan->panels = (plan->k_chunks + 1) / 2;
         struct winograd_tiling chosen;
         if (tiling == NULL)
@@ -120,7 +120,7 @@ enum status winograd_plan_create(struct conv_plan **plan_ret, const struct conv_
             status = status_set_no_memory(plan->k_chunks * L * sizeof(float), "biases");
         if (status == STATUS_OK) {
             memset(plan->bias, 0, plan->k_chunks * L * sizeof(float));
-            memcpy(plan->bias, bias, shape->kernels * sizeof(float));
+            memcpy(plan->bias, bias, shape->filters * sizeof(float));
         }
     }
     if (status != STATUS_OK) {
@@ -145,7 +145,7 @@ static enum status plan_create(struct conv_plan **plan_ret, const struct conv_sh
 /* Pads the background and runs it through the plan, which leaves nothing out yet. */
 static enum status learn_background(struct conv_plan *plan, const float *background) {
     size_t out_nfloats = winograd_tiles_side(plan, plan->shape.height) *
-                         winograd_tiles_side(plan, plan->shape.width) * plan->shape.kernels;
+                         winograd_tiles_side(plan, plan->shape.width) * plan->shape.filters;
     size_t work_nbytes = winograd_run_workspace_nbytes(plan, 1);
     float *in = mem_alloc(winograd_fuse_pad_nfloats(plan), sizeof(float));
     float *out = mem_alloc(out_nfloats, sizeof(float));
@@ -167,7 +167,7 @@ static enum status learn_background(struct conv_plan *plan, const float *backgro
 enum status winograd_fuse(struct conv_plan *plan, const struct conv_plan *first, const float *background) {
     assert(!plan->is_direct && plan->first == NULL && first->is_direct);
     assert(!first->shape.pool && first->shape.height == plan->shape.height &&
-           first->shape.width == plan->shape.width && first->shape.kernels == plan->shape.channels &&
+           first->shape.width == plan->shape.width && first->shape.filters == plan->shape.channels &&
            first->kernels.isa == plan->kernels.isa);
     plan->first = &first->direct;
     if (background == NULL)

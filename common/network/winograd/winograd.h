@@ -2,7 +2,7 @@
  * the benchmark want to reach past the engine's seam (conv.h). It refuses to know of images on disk,
  * threads and layers by name.
  *
- * Legend: N images, H rows, W columns, C channels in, K kernels, m outputs and n = m + 2 points of a
+ * Legend: N images, H rows, W columns, C channels in, K filters, m outputs and n = m + 2 points of a
  * tile's side. */
 #ifndef COMMON_NETWORK_WINOGRAD_WINOGRAD_H
 #define COMMON_NETWORK_WINOGRAD_WINOGRAD_H
@@ -44,7 +44,7 @@ void winograd_tiling_choose(const struct conv_shape *shape, size_t lanes, struct
 void winograd_weights_matrix(size_t m, double g[WINOGRAD_KERNELS_POINTS_MAX][3]);
 
 /* Transforms kernel[3][3][C][K] for tiles of mh x mw and packs it for the products:
- * u[nh * nw][ceil(K / width)][C][width], kernels past K being zero. Computed in double, rounded once. */
+ * u[nh * nw][ceil(K / width)][C][width], filters past K being zero. Computed in double, rounded once. */
 void winograd_weights_pack(const struct conv_shape *shape, const float *kernel, size_t mh, size_t mw,
                            size_t width, float *u);
 

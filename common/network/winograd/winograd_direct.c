@@ -1,6 +1,6 @@
 /* winograd_direct: the first layer. With C <= 4 channels a patch of 3 x 3 pixels has at most 36 values,
  * and Winograd's transforms would cost more than they save: here the products are taken as they are, many
- * pixels side by side by two vectors of kernels. What bounds it is the writing of the output.
+ * pixels side by side by two vectors of filters. What bounds it is the writing of the output.
  *
  * Order of the sum for each output: the bias, then row, column, channel of the patch. */
 #include "common/network/winograd/winograd_direct.h"
@@ -14,7 +14,7 @@ enum status winograd_direct_create(struct winograd_direct *direct, const struct 
                                    const struct winograd_kernels *kernels) {
     assert(shape->channels <= WINOGRAD_KERNELS_DIRECT_CHANNELS_MAX);
     direct->shape = *shape;
-    size_t K = shape->kernels, depth = 1 + 9 * shape->channels, width = 2 * kernels->lanes;
+    size_t K = shape->filters, depth = 1 + 9 * shape->channels, width = 2 * kernels->lanes;
     size_t panels = (K + width - 1) / width;
     size_t nbytes = panels * depth * width * sizeof(float);
     direct->u = mem_alloc(nbytes, 1);
@@ -42,7 +42,7 @@ static size_t pad_nbytes(const struct winograd_direct *direct) {
 
 size_t winograd_direct_workspace_nbytes(const struct winograd_direct *direct) {
     const struct conv_shape *shape = &direct->shape;
-    size_t wide = shape->pool ? 2 * shape->width * shape->kernels * sizeof(float) : 0;
+    size_t wide = shape->pool ? 2 * shape->width * shape->filters * sizeof(float) : 0;
     return pad_nbytes(direct) + mem_round_up(wide);
 }
 
@@ -56,8 +56,8 @@ static const float *pad_row(const struct winograd_direct *direct, const float *i
     return row;
 }
 
-/* `rows` pixels of a panel of which only `count` kernels exist, by way of a copy. */
-static void last_kernels(winograd_kernels_direct_func one, struct winograd_kernels_direct g, size_t C,
+/* `rows` pixels of a panel of which only `count` filters exist, by way of a copy. */
+static void last_filters(winograd_kernels_direct_func one, struct winograd_kernels_direct g, size_t C,
                          size_t rows, size_t count) {
     float pixel[2 * WINOGRAD_KERNELS_LANES_MAX] __attribute__((aligned(64)));
     float *out = g.out;
@@ -83,7 +83,7 @@ static size_t pixels_at_once(const winograd_kernels_direct_func *direct, size_t 
 
 void winograd_direct_pixels(const struct winograd_direct *direct, const struct winograd_kernels *kernels,
                             const float *const rows[3], size_t count, float *out) {
-    size_t C = direct->shape.channels, K = direct->shape.kernels, width = 2 * kernels->lanes;
+    size_t C = direct->shape.channels, K = direct->shape.filters, width = 2 * kernels->lanes;
     struct winograd_kernels_direct g = {.out_step = K};
     for (size_t x = 0, step; x < count; x += step) {
         step = pixels_at_once(kernels->direct[C], kernels->rows_max, count - x);
@@ -96,25 +96,15 @@ void winograd_direct_pixels(const struct winograd_direct *direct, const struct w
             if (K - k >= width)
                 kernels->direct[C][step](&g);
             else
-                last_kernels(kernels->direct[C][1], g, C, step, K - k);
+                last_filters(kernels->direct[C][1], g, C, step, K - k);
         }
     }
-}
-
-/* Maxima over 2 x 2 of wide[2][W][K]. */
-static void pool(const float *wide, size_t W, size_t K, float *out) {
-    for (size_t x = 0; x < W / 2; x++)
-        for (size_t k = 0; k < K; k++) {
-            const float *t = wide + 2 * x * K + k, *b = t + W * K;
-            float upper = t[0] > t[K] ? t[0] : t[K], lower = b[0] > b[K] ? b[0] : b[K];
-            *out++ = upper > lower ? upper : lower;
-        }
 }
 
 void winograd_direct_run(const struct winograd_direct *direct, const struct winograd_kernels *kernels,
                          size_t count, const float *in, float *out, void *workspace) {
     const struct conv_shape *shape = &direct->shape;
-    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->kernels;
+    size_t H = shape->height, W = shape->width, C = shape->channels, K = shape->filters;
     size_t out_w = conv_output_side(shape, W);
     float *pad = workspace, *wide = pad + pad_nbytes(direct) / sizeof(float);
     for (size_t image = 0; image < count; image++, in += H * W * C) {
@@ -130,7 +120,7 @@ void winograd_direct_run(const struct winograd_direct *direct, const struct wino
             }
             winograd_direct_pixels(direct, kernels, rows, W, wide + y % 2 * W * K);
             if (y % 2 == 1) {
-                pool(wide, W, K, out);
+                conv_pool(wide, 2, W, K, out);
                 out += out_w * K;
             }
         }

@@ -1,7 +1,7 @@
 /* winograd_fuse: the first layer computed inside the second, a tile's patch at a time, and the tiles that
  * show nothing but background left out. It owns the padded copies of the images.
  *
- * Why. The first layer has one channel (gray) and many kernels: little arithmetic, and the largest output of
+ * Why. The first layer has one channel (gray) and many filters: little arithmetic, and the largest output of
  * the network, which would go to memory and come back. Here the n x n pixels of it that a tile of the second
  * layer needs are computed when they are needed, into n * n * C floats that stay in the first-level cache.
  * Neighbouring tiles overlap by two pixels, so (n / m)^2 = 1.7 times the arithmetic is done.
@@ -13,6 +13,7 @@
  * Padded images: pad[pad_h][pad_w][C], the pixel (y, x) of the image being [y + 2][x + 2], zeros around it,
  * so far that the patches of tiles that overhang lie inside. */
 #include "common/base/mem.h"
+#include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
 
 #include <assert.h>
@@ -26,8 +27,7 @@ static size_t pad_side(const struct conv_plan *plan, bool rows) {
     size_t end = rows ? plan->shape.height : plan->shape.width;
     for (size_t i = 0; i < plan->kinds_count; i++) {
         const struct winograd_kind *kind = &plan->kinds[i];
-        size_t here = rows ? kind->top + kind->rows * kind->mh : kind->left + kind->columns * kind->mw;
-        end = here > end ? here : end;
+        end = size_max(end, rows ? kind->top + kind->rows * kind->mh : kind->left + kind->columns * kind->mw);
     }
     return end + 2 * PAD;
 }
@@ -53,19 +53,15 @@ void winograd_fuse_pad(const struct conv_plan *plan, const float *in, float *pad
 
 static size_t patch_nbytes(const struct conv_plan *plan) {
     size_t most = 0;
-    for (size_t i = 0; i < plan->kinds_count; i++) {
-        size_t pixels = plan->kinds[i].nh * plan->kinds[i].nw;
-        most = pixels > most ? pixels : most;
-    }
+    for (size_t i = 0; i < plan->kinds_count; i++)
+        most = size_max(most, plan->kinds[i].nh * plan->kinds[i].nw);
     return mem_round_up(most * plan->shape.channels * sizeof(float));
 }
 
 static size_t list_nbytes(const struct conv_plan *plan, size_t count) {
     size_t most = 0;
-    for (size_t i = 0; i < plan->kinds_count; i++) {
-        size_t tiles = plan->kinds[i].rows * plan->kinds[i].columns;
-        most = tiles > most ? tiles : most;
-    }
+    for (size_t i = 0; i < plan->kinds_count; i++)
+        most = size_max(most, plan->kinds[i].rows * plan->kinds[i].columns);
     return mem_round_up(count * most * sizeof(unsigned));
 }
 
@@ -104,11 +100,10 @@ static bool is_background(const struct winograd_job *job, const struct winograd_
 /* The background's outputs of a tile, as far as they lie in the image. */
 static void copy_background(const struct winograd_job *job, const struct winograd_kind *kind,
                             struct winograd_place place) {
-    size_t halves = job->pool ? 2 : 1, K = job->plan->shape.kernels;
+    size_t halves = job->pool ? 2 : 1, K = job->plan->shape.filters;
     size_t y = place.y / halves, x = place.x / halves;
-    size_t rows = kind->mh / halves, columns = kind->mw / halves;
-    rows = rows < job->out_h - y ? rows : job->out_h - y;
-    columns = columns < job->out_w - x ? columns : job->out_w - x;
+    size_t rows = size_min(kind->mh / halves, job->out_h - y);
+    size_t columns = size_min(kind->mw / halves, job->out_w - x);
     for (size_t i = y; i < y + rows; i++)
         memcpy(job->out + ((place.image * job->out_h + i) * job->out_w + x) * K,
                job->plan->background_out + (i * job->out_w + x) * K, columns * K * sizeof(float));

@@ -1,6 +1,7 @@
 /* winograd_group: the three steps of a group of tiles: the transform of the inputs, the products, the
  * transform of the sums. It owns the loops over tiles and chunks of channels; conv_winograd.c says what is
  * where. */
+#include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
 
 #include <string.h>
@@ -106,18 +107,18 @@ void winograd_group_product(const struct winograd_job *job, const struct winogra
 
 /* From a tile's outputs tile[rows][columns][L] to the image, as far as they lie in it. */
 static void copy_part(const float *tile, size_t columns, size_t rows_kept, size_t columns_kept,
-                      size_t kernels_kept, size_t L, float *out, size_t row_step, size_t column_step) {
+                      size_t filters_kept, size_t L, float *out, size_t row_step, size_t column_step) {
     for (size_t i = 0; i < rows_kept; i++)
         for (size_t j = 0; j < columns_kept; j++)
             memcpy(out + i * row_step + j * column_step, tile + (i * columns + j) * L,
-                   kernels_kept * sizeof(float));
+                   filters_kept * sizeof(float));
 }
 
 void winograd_group_output(const struct winograd_job *job, const struct winograd_group *group) {
     const struct conv_plan *plan = job->plan;
     const struct winograd_kind *kind = group->kind;
     const struct winograd_kernels *kernels = &plan->kernels;
-    size_t L = kernels->lanes, K = plan->shape.kernels, halves = job->pool ? 2 : 1;
+    size_t L = kernels->lanes, K = plan->shape.filters, halves = job->pool ? 2 : 1;
     winograd_kernels_output_columns_func columns = kernels->output_columns[kind->mh];
     winograd_kernels_output_rows_func rows =
         (job->pool ? kernels->output_rows_pool : kernels->output_rows)[kind->mw];
@@ -126,8 +127,8 @@ void winograd_group_output(const struct winograd_job *job, const struct winograd
     for (size_t t = 0; t < group->tiles; t++) {
         struct winograd_place place = winograd_group_place(group, t);
         size_t y = place.y / halves, x = place.x / halves;
-        size_t kept_h = job->out_h - y < tile_h ? job->out_h - y : tile_h;
-        size_t kept_w = job->out_w - x < tile_w ? job->out_w - x : tile_w;
+        size_t kept_h = size_min(job->out_h - y, tile_h);
+        size_t kept_w = size_min(job->out_w - x, tile_w);
         const float *m = job->slots + t * L;
         float *out = job->out + ((place.image * job->out_h + y) * job->out_w + x) * K;
         for (size_t k = 0; k < K; k += L, m += group->tiles * L, out += L) {
@@ -137,7 +138,7 @@ void winograd_group_output(const struct winograd_job *job, const struct winograd
             } else {
                 float tile[WINOGRAD_KERNELS_TMP_NFLOATS] __attribute__((aligned(64)));
                 rows(tmp, kind->mh, plan->bias + k, tile, tile_w * L, L);
-                copy_part(tile, tile_w, kept_h, kept_w, K - k < L ? K - k : L, L, out, job->out_w * K, K);
+                copy_part(tile, tile_w, kept_h, kept_w, size_min(K - k, L), L, out, job->out_w * K, K);
             }
         }
     }

@@ -35,7 +35,7 @@ struct winograd_kernels_patch {
     size_t column_begin, column_end;
 };
 
-/* M = V U for `rows` tiles, two vectors of kernels and all channels:
+/* M = V U for `rows` tiles, two vectors of filters and all channels:
  *     v[chunk][rows_all][L]   the rows from `v` on; rows_all is the number of tiles in the group
  *     u[C][2 L]               C = chunks * L + tail, tail < L; channels past C are not read
  *     m[2][rows_all][L]
@@ -64,7 +64,7 @@ typedef void (*winograd_kernels_output_rows_func)(const float *tmp, size_t rows,
                                                   float *out, size_t row_step, size_t column_step);
 
 /* A direct convolution of few channels: out[r][j] = max(0, bias[j] + sum over a, d of row[a][r * C + d]
- * u[a][d][j]) for r < `rows` pixels side by side, j < 2 L kernels, a < 3, d < 3 C: row[a] is the a-th of
+ * u[a][d][j]) for r < `rows` pixels side by side, j < 2 L filters, a < 3, d < 3 C: row[a] is the a-th of
  * three rows of pixels with their channels, from the left neighbour of the first pixel on, so that a patch's
  * row is 3 C floats in line. */
 struct winograd_kernels_direct {

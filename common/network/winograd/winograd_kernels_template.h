@@ -24,7 +24,7 @@ static inline vec vec_relu(vec x) {
 
 /* ---- Products ---- */
 
-/* One step of a product: channel k of `rows` tiles by 2 vectors of kernels. */
+/* One step of a product: channel k of `rows` tiles by 2 vectors of filters. */
 static inline __attribute__((always_inline)) void gemm_step(size_t rows, vec acc[][2], const float *v,
                                                             const float *u) {
     vec u0 = vec_load(u), u1 = vec_load(u + LANES);

@@ -1,6 +1,7 @@
 /* winograd_run: the order of the work of a layer, group of tiles by group, and the memory for it. The legend is that of
  * conv_winograd.c. */
 #include "common/base/mem.h"
+#include "common/base/size.h"
 #include "common/network/winograd/winograd_plan.h"
 
 #include <time.h>
@@ -9,7 +10,7 @@ _Thread_local struct winograd_profile *winograd_profile;
 
 size_t winograd_slot_nfloats(const struct conv_plan *plan, size_t tiles) {
     size_t L = plan->kernels.lanes;
-    size_t chunks = plan->panels * 2 > plan->c_chunks ? plan->panels * 2 : plan->c_chunks;
+    size_t chunks = size_max(plan->panels * 2, plan->c_chunks);
     size_t lines = mem_round_up(chunks * tiles * L * sizeof(float)) / MEM_ALIGNMENT;
     return (lines | 1) * MEM_ALIGNMENT / sizeof(float);
 }
@@ -21,10 +22,8 @@ static size_t slots_nbytes(const struct conv_plan *plan, size_t count) {
     size_t most = 0;
     for (size_t i = 0; i < plan->kinds_count; i++) {
         const struct winograd_kind *kind = &plan->kinds[i];
-        size_t tiles = count * kind->rows * kind->columns;
-        tiles = tiles < kind->group ? tiles : kind->group;
-        size_t nbytes = (kind->nh * kind->nw + 1) * winograd_slot_nfloats(plan, tiles) * sizeof(float);
-        most = nbytes > most ? nbytes : most;
+        size_t tiles = size_min(count * kind->rows * kind->columns, kind->group);
+        most = size_max(most, (kind->nh * kind->nw + 1) * winograd_slot_nfloats(plan, tiles) * sizeof(float));
     }
     return most;
 }
@@ -36,7 +35,7 @@ static size_t tiles_nbytes(const struct conv_plan *plan, size_t count) {
 static size_t wide_nbytes(const struct conv_plan *plan, size_t count) {
     const struct conv_shape *shape = &plan->shape;
     size_t pixels = (shape->height / 2 * 2) * (shape->width / 2 * 2);
-    return plan->pool_after ? mem_round_up(count * pixels * shape->kernels * sizeof(float)) : 0;
+    return plan->pool_after ? mem_round_up(count * pixels * shape->filters * sizeof(float)) : 0;
 }
 
 size_t winograd_run_workspace_nbytes(const struct conv_plan *plan, size_t count) {
@@ -88,19 +87,6 @@ static void run_kind(const struct winograd_job *job, const struct winograd_kind 
     }
 }
 
-/* keras.layers.MaxPooling2D(2) of in[count][h][w][K], h and w even. */
-static void pool_pass(const float *in, size_t count, size_t h, size_t w, size_t K, float *out) {
-    for (size_t row = 0; row < count * h / 2; row++, in += 2 * w * K)
-        for (size_t x = 0; x < w / 2; x++, out += K) {
-            const float *top = in + 2 * x * K, *bottom = top + w * K;
-            for (size_t k = 0; k < K; k++) {
-                float a = top[k] > top[K + k] ? top[k] : top[K + k];
-                float b = bottom[k] > bottom[K + k] ? bottom[k] : bottom[K + k];
-                out[k] = a > b ? a : b;
-            }
-        }
-}
-
 void winograd_run_tiles(const struct conv_plan *plan, size_t count, const float *in, float *out,
                         float *workspace) {
     struct winograd_job job = {.plan = plan, .count = count, .in = in, .out = out, .slots = workspace};
@@ -124,6 +110,7 @@ void winograd_run(const struct conv_plan *plan, size_t count, const float *in, f
     }
     float *wide = (float *)workspace + tiles_nbytes(plan, count) / sizeof(float);
     winograd_run_tiles(plan, count, in, wide, workspace);
-    pool_pass(wide, count, winograd_tiles_side(plan, plan->shape.height),
-              winograd_tiles_side(plan, plan->shape.width), plan->shape.kernels, out);
+    /* The height of an image is even here, so all images are one high one. */
+    conv_pool(wide, count * winograd_tiles_side(plan, plan->shape.height),
+              winograd_tiles_side(plan, plan->shape.width), plan->shape.filters, out);
 }

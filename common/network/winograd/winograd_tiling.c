@@ -40,7 +40,7 @@ static double images_per_call(const struct conv_shape *shape) {
 
 void winograd_tiling_cost(const struct conv_shape *shape, const struct winograd_tiling *tiling, size_t lanes,
                           struct winograd_cost *cost_ret) {
-    double C = (double)shape->channels, K = (double)shape->kernels, L = (double)lanes;
+    double C = (double)shape->channels, K = (double)shape->filters, L = (double)lanes;
     struct winograd_cost cost = {0};
     for (int a = 0; a < 2; a++)
         for (int b = 0; b < 2; b++) {

@@ -1,5 +1,6 @@
 /* winograd_weights: the transform G g GT of the weights, and their order in memory. It runs when a plan
  * is made, in double precision; winograd_transforms.h derives G. */
+#include "common/base/size.h"
 #include "common/network/winograd/winograd.h"
 #include "common/network/winograd/winograd_points.h"
 
@@ -61,14 +62,14 @@ static void transform(size_t mh, size_t mw, size_t width, double gh[][3], double
 void winograd_weights_pack(const struct conv_shape *shape, const float *kernel, size_t mh, size_t mw,
                            size_t width, float *u) {
     assert(width <= WIDTH_MAX);
-    size_t C = shape->channels, K = shape->kernels, panels = (K + width - 1) / width;
+    size_t C = shape->channels, K = shape->filters, panels = (K + width - 1) / width;
     double gh[WINOGRAD_KERNELS_POINTS_MAX][3], gw[WINOGRAD_KERNELS_POINTS_MAX][3];
     winograd_weights_matrix(mh, gh);
     winograd_weights_matrix(mw, gw);
     for (size_t panel = 0; panel < panels; panel++)
         for (size_t c = 0; c < C; c++) {
             double g[3][3][WIDTH_MAX] = {0};
-            size_t first = panel * width, count = K - first < width ? K - first : width;
+            size_t first = panel * width, count = size_min(K - first, width);
             for (size_t tap = 0; tap < 9; tap++)
                 for (size_t k = 0; k < count; k++)
                     g[tap / 3][tap % 3][k] = kernel[(tap * C + c) * K + first + k];

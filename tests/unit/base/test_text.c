@@ -136,10 +136,22 @@ static void test_lines(void **state) {
     free(long_name);
 }
 
+static void test_grouped(void **state) {
+    static const struct {
+        size_t number;
+        const char *text;
+    } cases[] = {{0, "0"}, {999, "999"}, {1000, "1,000"}, {14714688, "14,714,688"}};
+    char text[TEXT_GROUPED];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(text_grouped(cases[i].number, text), cases[i].text);
+    assert_int_equal(strlen(text_grouped(SIZE_MAX, text)), 20 + 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_visible),   cmocka_unit_test(test_cut),   cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_lines), cmocka_unit_test(test_grouped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

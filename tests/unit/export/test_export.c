@@ -153,7 +153,7 @@ static const Onnx__Tensor *tensor(const Onnx__Model *model, const char *name) {
 
 static void check_kernels(const Onnx__Model *model) {
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
-        size_t channels = backbone_layers[l].channels, count = backbone_layers[l].kernels;
+        size_t channels = backbone_layers[l].channels, count = backbone_layers[l].filters;
         char name[64];
         snprintf(name, sizeof name, "%s_kernel", backbone_layers[l].name);
         const Onnx__Tensor *found = tensor(model, name);

@@ -21,7 +21,7 @@ static void fill(struct rng *rng, float *values, size_t count, double deviation)
 static void loops(const struct conv_shape *shape, size_t count, const float *in, const float *kernel,
                   const float *bias, float *out) {
     long H = (long)shape->height, W = (long)shape->width;
-    size_t C = shape->channels, K = shape->kernels, map = (size_t)(H * W) * K;
+    size_t C = shape->channels, K = shape->filters, map = (size_t)(H * W) * K;
     double *sum = malloc(map * sizeof *sum);
     assert_non_null(sum);
     for (size_t n = 0; n < count; n++) {
@@ -58,7 +58,7 @@ static size_t in_count(const struct conv_shape *shape) {
 }
 
 static size_t out_count(const struct conv_shape *shape) {
-    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->kernels;
+    return conv_output_side(shape, shape->height) * conv_output_side(shape, shape->width) * shape->filters;
 }
 
 /* Runs an engine on exact buffers: outputs of NaN, a workspace of 0xa5, unmapped pages around all. */
@@ -77,7 +77,7 @@ static void run(const struct conv_engine *engine, const struct conv_shape *shape
     assert_memory_equal(in_guard.block, in, in_guard.nbytes);
     if (!(guard_free(&in_guard) && guard_free(&out_guard) && guard_free(&work)))
         fail_msg("%s wrote outside its buffers: %zux%zu, C %zu, K %zu, pool %d, %zu images", engine->name,
-                 shape->height, shape->width, shape->channels, shape->kernels, shape->pool, count);
+                 shape->height, shape->width, shape->channels, shape->filters, shape->pool, count);
     engine->plan_free(plan);
 }
 
@@ -95,17 +95,17 @@ struct layer {
 };
 
 static struct layer layer_make(struct rng *rng, struct conv_shape shape, size_t count) {
-    size_t kernel_count = 9 * shape.channels * shape.kernels;
+    size_t kernel_count = 9 * shape.channels * shape.filters;
     struct layer layer = {shape,
                           count,
                           floats(count * in_count(&shape)),
                           floats(kernel_count),
-                          floats(shape.kernels),
+                          floats(shape.filters),
                           floats(count * out_count(&shape)),
                           floats(count * out_count(&shape))};
     fill(rng, layer.in, count * in_count(&shape), 1);
     fill(rng, layer.kernel, kernel_count, sqrt(2 / (9.0 * (double)shape.channels)));
-    fill(rng, layer.bias, shape.kernels, 0.5);
+    fill(rng, layer.bias, shape.filters, 0.5);
     return layer;
 }
 
@@ -120,7 +120,7 @@ static void layer_free(struct layer *layer) {
 static const char *layer_text(const struct layer *layer, char text[128]) {
     const struct conv_shape *shape = &layer->shape;
     snprintf(text, 128, "%zux%zu, C %zu, K %zu, pool %d, %zu images", shape->height, shape->width,
-             shape->channels, shape->kernels, shape->pool, layer->count);
+             shape->channels, shape->filters, shape->pool, layer->count);
     return text;
 }
 
@@ -128,7 +128,7 @@ static void test_reference(void **state) {
     (void)state;
     struct rng rng;
     unit_rng(&rng, "test_reference");
-    static const size_t sides[] = {1, 2, 3, 4, 5, 8}, channels[] = {1, 2, 3, 17}, kernels[] = {1, 3, 16};
+    static const size_t sides[] = {1, 2, 3, 4, 5, 8}, channels[] = {1, 2, 3, 17}, filters[] = {1, 3, 16};
     char text[128];
     size_t cases = 0;
     for (size_t h = 0; h < 6; h++)
@@ -136,7 +136,7 @@ static void test_reference(void **state) {
             for (size_t c = 0; c < 4; c++)
                 for (size_t k = 0; k < 3; k++)
                     for (int pool = 0; pool < 2; pool++) {
-                        struct conv_shape shape = {sides[h], sides[w], channels[c], kernels[k], pool == 1};
+                        struct conv_shape shape = {sides[h], sides[w], channels[c], filters[k], pool == 1};
                         if (pool && (shape.height < 2 || shape.width < 2))
                             continue;
                         struct layer layer = layer_make(&rng, shape, 1 + cases++ % 3);
@@ -196,7 +196,7 @@ static void test_gemm(void **state) {
     (void)state;
     struct rng rng;
     unit_rng(&rng, "test_gemm");
-    static const size_t channels[] = {1, 2, 3, 17, 64}, kernels[] = {1, 3, 16, 65}, counts[] = {1, 2, 3};
+    static const size_t channels[] = {1, 2, 3, 17, 64}, filters[] = {1, 3, 16, 65}, counts[] = {1, 2, 3};
     enum { MOST = 5 };
     char text[128];
     size_t cases = 0;
@@ -205,7 +205,7 @@ static void test_gemm(void **state) {
             for (size_t c = 0; c < 5; c++)
                 for (size_t k = 0; k < 4; k++)
                     for (int pool = 0; pool < 2; pool++) {
-                        struct conv_shape shape = {h, w, channels[c], kernels[k], pool == 1};
+                        struct conv_shape shape = {h, w, channels[c], filters[k], pool == 1};
                         if (pool && (h < 2 || w < 2))
                             continue;
                         struct layer layer = layer_make(&rng, shape, MOST);
@@ -240,7 +240,7 @@ static void test_real_layers(void **state) {
     size_t side = 32;
     char text[128];
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
-        struct conv_shape shape = {side, side, backbone_layers[l].channels, backbone_layers[l].kernels,
+        struct conv_shape shape = {side, side, backbone_layers[l].channels, backbone_layers[l].filters,
                                    backbone_layers[l].pool};
         struct layer layer = layer_make(&rng, shape, MOST);
         size_t one = out_count(&shape);

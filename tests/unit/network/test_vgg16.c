@@ -22,7 +22,7 @@ static int prepare(void **state) {
     if (weights_load(&weights, "random:3") != STATUS_OK)
         return 1;
     for (size_t l = 0; l < BACKBONE_CONVS; l++) /* biases that matter */
-        for (size_t k = 0; k < backbone_layers[l].kernels; k++)
+        for (size_t k = 0; k < backbone_layers[l].filters; k++)
             weights.tensors.bias[l][k] = (float)(0.1 * rng_normal(&rng));
     for (int n = 0; n < IMAGES; n++)
         for (int i = 0; i < SIZE * SIZE; i++) /* noise, a black one, a white one, and some with margins */
@@ -45,8 +45,8 @@ static void test_table(void **state) {
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
         const struct backbone_layer *layer = &backbone_layers[l];
         assert_int_equal(layer->channels, channels);
-        channels = layer->kernels;
-        parameters += 9 * layer->channels * layer->kernels + layer->kernels;
+        channels = layer->filters;
+        parameters += 9 * layer->channels * layer->filters + layer->filters;
         char name[16];
         size_t first = l;
         while (first > 0 && !backbone_layers[first - 1].pool)

@@ -41,8 +41,8 @@ static bool same(const struct weights *a, const struct weights *b) {
         const struct backbone_layer *layer = &backbone_layers[l];
         equal =
             equal &&
-            memcmp(a->tensors.kernel[l], b->tensors.kernel[l], 36 * layer->channels * layer->kernels) == 0 &&
-            memcmp(a->tensors.bias[l], b->tensors.bias[l], 4 * layer->kernels) == 0;
+            memcmp(a->tensors.kernel[l], b->tensors.kernel[l], 36 * layer->channels * layer->filters) == 0 &&
+            memcmp(a->tensors.bias[l], b->tensors.bias[l], 4 * layer->filters) == 0;
     }
     return equal;
 }
@@ -58,7 +58,7 @@ static void test_random(void **state) {
     assert_string_equal(a.sha256, b.sha256);
     assert_string_equal(a.source, "random:7");
     for (size_t l = 0; l < BACKBONE_CONVS; l++) { /* He's deviation, mean 0, and zero biases */
-        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].kernels;
+        size_t count = 9 * backbone_layers[l].channels * backbone_layers[l].filters;
         double sum = 0, squares = 0, wanted = 2.0 / (9.0 * (double)backbone_layers[l].channels);
         for (size_t i = 0; i < count; i++) {
             sum += (double)a.tensors.kernel[l][i];
@@ -66,7 +66,7 @@ static void test_random(void **state) {
         }
         assert_true(fabs(sum / (double)count) < 6 * sqrt(wanted / (double)count));
         assert_true(fabs(squares / (double)count / wanted - 1) < 6 * sqrt(2.0 / (double)count));
-        for (size_t k = 0; k < backbone_layers[l].kernels; k++)
+        for (size_t k = 0; k < backbone_layers[l].filters; k++)
             assert_true(a.tensors.bias[l][k] == 0);
     }
     weights_free(&b);
@@ -158,10 +158,10 @@ static struct weights_layer *list_layer(struct listing *listing, const char *nam
 }
 
 static struct weights_layer *list_conv(struct listing *listing, const char *name, int list, hsize_t channels,
-                                       hsize_t kernels) {
+                                       hsize_t filters) {
     struct weights_layer *layer = list_layer(listing, name, list);
-    list_weight(&layer->parts[WEIGHTS_KERNEL], 4, 3, 3, channels, kernels);
-    list_weight(&layer->parts[WEIGHTS_BIAS], 1, kernels, 0, 0, 0);
+    list_weight(&layer->parts[WEIGHTS_KERNEL], 4, 3, 3, channels, filters);
+    list_weight(&layer->parts[WEIGHTS_BIAS], 1, filters, 0, 0, 0);
     return layer;
 }
 
@@ -174,7 +174,7 @@ static void list_backbone(struct listing *listing, const int order[], bool named
             snprintf(name, sizeof name, "%s", layer->name);
         else
             snprintf(name, sizeof name, "conv2d_%d", order[i] + 1);
-        list_conv(listing, name, list, layer->channels, layer->kernels);
+        list_conv(listing, name, list, layer->channels, layer->filters);
     }
 }
 
@@ -244,17 +244,17 @@ static void test_match_others(void **state) {
                 snprintf(name, sizeof name, "%s", layer->name);
                 snprintf(extra, sizeof extra, "%.6s_conv4", layer->name);
             }
-            list_conv(&vgg19, name, -1, layer->channels, layer->kernels);
+            list_conv(&vgg19, name, -1, layer->channels, layer->filters);
             if (layer->pool && l > 3)
-                list_conv(&vgg19, extra, -1, layer->kernels, layer->kernels);
-            list_conv(&gray, name, -1, l == 0 ? 1 : layer->channels, layer->kernels);
-            struct weights_layer *turned = list_conv(&transposed, name, -1, 0, layer->kernels);
-            list_weight(&turned->parts[WEIGHTS_KERNEL], 4, layer->kernels, layer->channels, 3, 3);
-            list_conv(&normalized, name, -1, layer->channels, layer->kernels);
+                list_conv(&vgg19, extra, -1, layer->filters, layer->filters);
+            list_conv(&gray, name, -1, l == 0 ? 1 : layer->channels, layer->filters);
+            struct weights_layer *turned = list_conv(&transposed, name, -1, 0, layer->filters);
+            list_weight(&turned->parts[WEIGHTS_KERNEL], 4, layer->filters, layer->channels, 3, 3);
+            list_conv(&normalized, name, -1, layer->channels, layer->filters);
             struct weights_layer *norm = list_layer(&normalized, "bn", -1);
-            list_weight(&norm->parts[WEIGHTS_KERNEL], 1, layer->kernels, 0, 0, 0);
-            list_weight(&norm->parts[WEIGHTS_BIAS], 1, layer->kernels, 0, 0, 0);
-            struct weights_layer *bare = list_conv(&no_bias, name, -1, layer->channels, layer->kernels);
+            list_weight(&norm->parts[WEIGHTS_KERNEL], 1, layer->filters, 0, 0, 0);
+            list_weight(&norm->parts[WEIGHTS_BIAS], 1, layer->filters, 0, 0, 0);
+            struct weights_layer *bare = list_conv(&no_bias, name, -1, layer->channels, layer->filters);
             if (l == 12)
                 bare->parts[WEIGHTS_BIAS].path = NULL;
         }
@@ -319,7 +319,7 @@ static hid_t write_download(const char *path, size_t convs, const hsize_t *first
         snprintf(names[1], 64, "%s_b_1:0", layer_names[l]);
         const char *const list[] = {names[0], names[1]};
         put_strings(group, "weight_names", list, 2, variable);
-        hsize_t kernel[] = {3, 3, layer->channels, layer->kernels}, bias[] = {layer->kernels};
+        hsize_t kernel[] = {3, 3, layer->channels, layer->filters}, bias[] = {layer->filters};
         for (int i = 0; i < 2; i++) {
             hid_t dataset, space;
             const hsize_t *dims = i == 1 ? bias : conv == 0 && first_kernel != NULL ? first_kernel : kernel;
@@ -345,7 +345,7 @@ static void assert_download(const char *path, char sha256[DIGEST_HEX_SIZE]) {
     struct weights weights;
     assert_ok(weights_load(&weights, path));
     for (size_t l = 0; l < BACKBONE_CONVS; l++) {
-        size_t C = backbone_layers[l].channels, K = backbone_layers[l].kernels, nonzero = 0;
+        size_t C = backbone_layers[l].channels, K = backbone_layers[l].filters, nonzero = 0;
         const float *kernel = weights.tensors.kernel[l], *bias = weights.tensors.bias[l];
         for (size_t i = 0; i < 9 * C * K; i++)
             nonzero += kernel[i] != 0;

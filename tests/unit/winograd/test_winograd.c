@@ -163,7 +163,7 @@ struct layer {
 
 /* Loops that one can check by eye. */
 static void convolve(const struct layer *l, const float *in, double *full, float *want) {
-    size_t H = l->shape.height, W = l->shape.width, C = l->shape.channels, K = l->shape.kernels;
+    size_t H = l->shape.height, W = l->shape.width, C = l->shape.channels, K = l->shape.filters;
     for (size_t y = 0; y < H; y++)
         for (size_t x = 0; x < W; x++) {
             double *sum = full + (y * W + x) * K;
@@ -204,7 +204,7 @@ static void *allocate(size_t count, size_t size) {
 
 static struct layer layer_make(struct conv_shape shape, size_t count) {
     struct layer l = {.shape = shape, .count = count};
-    size_t C = shape.channels, K = shape.kernels;
+    size_t C = shape.channels, K = shape.filters;
     l.in_count = shape.height * shape.width * C;
     l.out_count = conv_output_side(&shape, shape.height) * conv_output_side(&shape, shape.width) * K;
     l.kernel = allocate(9 * C * K, sizeof(float));
@@ -293,7 +293,7 @@ static double layer_check(const struct layer *l, enum cpu_isa isa, const struct 
         const float *got = all + n * l->out_count, *want = l->want + n * l->out_count;
         char what[128];
         snprintf(what, sizeof what, "%s: H %zu W %zu C %zu K %zu pool %d, image %zu of %zu",
-                 cpu_isa_name(isa), l->shape.height, l->shape.width, l->shape.channels, l->shape.kernels,
+                 cpu_isa_name(isa), l->shape.height, l->shape.width, l->shape.channels, l->shape.filters,
                  l->shape.pool, n, l->count);
         assert_true(image_is_right(l, what, got, want));
         worst = fmax(worst, error_of(got, want, l->out_count));
@@ -322,7 +322,7 @@ static void each_isa(void (*check)(enum cpu_isa isa)) {
     assert_true(cases > 0);
 }
 
-/* Sides 1 .. 15 and 28 against channels and kernels below, at and above a chunk, all in turn. */
+/* Sides 1 .. 15 and 28 against channels and filters below, at and above a chunk, all in turn. */
 static void grid(enum cpu_isa isa) {
     static const size_t widths[] = {1, 2, 3, 5, 16, 17, 64, 65};
     static const size_t counts[] = {1, 2, 3, 5};
