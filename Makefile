@@ -127,7 +127,7 @@ $(BUILD)/proto/%.o: $(PROTO)/%.c $(FLAGS_FILE)
 	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
 
 # The report's page goes into the program as it is.
-$(BUILD)/train/report_page.o: train/report/report.html
+$(BUILD)/train/report/report_page.o: train/report/report.html
 
 define link
 	@mkdir -p $(@D)

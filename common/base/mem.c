@@ -65,8 +65,9 @@ void *mem_alloc(size_t count, size_t size) {
     size_t alignment = alignment_of(count * size), rounded = mem_block_nbytes(count * size);
     if (alignment != HUGE_PAGE)
         return aligned_alloc(alignment, rounded ? rounded : alignment);
-    bool allowed =
-        control_groups_allow(huge_nbytes += rounded); /* counted first, because other threads may ask, too */
+    /* Counted first, because other threads may ask, too. */
+    size_t all = atomic_fetch_add(&huge_nbytes, rounded) + rounded;
+    bool allowed = control_groups_allow(all);
     void *block = allowed ? aligned_alloc(alignment, rounded) : NULL;
     if (block == NULL)
         huge_nbytes -= rounded;

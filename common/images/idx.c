@@ -170,6 +170,11 @@ enum status idx_open(struct idx **idx_ret, const char *path, enum idx_kind kind)
         return status_set_no_memory(sizeof *idx, path);
     idx->kind = kind;
     idx->path = strdup(path);
+    struct stat file;
+    if (stat(path, &file) == 0 && !S_ISREG(file.st_mode)) { /* to open a FIFO would wait for a writer */
+        idx_close(idx);
+        return status_set(STATUS_FORMAT, "%s: not a regular file", path);
+    }
     errno = 0;
     idx->stream = idx->path != NULL ? gzopen(path, "rb") : NULL;
     enum status status = STATUS_OK;

@@ -208,7 +208,7 @@ enum status idx_folder_find(struct idx_folder *found_ret, const char *folder, un
                               : " of MNIST");
     enum status status = stat(folder, &file) == 0 || errno != ENOENT
                              ? search(&all, folder, 0)
-                             : missing(&all, folder, TRAIN_IMAGES, NULL);
+                             : missing(&all, folder, needed & 1u ? TRAIN_IMAGES : TEST_IMAGES, NULL);
     if (status == STATUS_OK)
         status = check_prefixes(&all, folder);
     if (status == STATUS_OK)

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import h5py
@@ -13,6 +12,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 import helpers  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 MAKE = ["-q", "-s32", "-wrandom:1"]
@@ -77,7 +77,7 @@ class NoTestPart(Case):
         self.succeed(*MAKE, "-o", self.cache, self.data)
 
     def train(self, *options, status=0):
-        done = subprocess.run([TRAIN, *map(str, options)], cwd=self.folder, capture_output=True, text=True, timeout=600)
+        done = machine.run([TRAIN, *map(str, options)], cwd=self.folder)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertNotIn("nan", done.stdout.lower())
         return done.stdout

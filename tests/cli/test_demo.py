@@ -16,15 +16,17 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
+import machine  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ASSETS = pathlib.Path(os.environ.get("VGGCACHE_ASSETS", ROOT.parent / "shared" / "assets"))
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
 IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 WEIGHTS = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-DEADLINE = 60
+DEADLINE = machine.PATIENCE
 
 EXTRACT_REPORT = {"images": 70000, "resumed": 0, "seconds": 350.0, "images_per_second": 199.6, "engine": "gemm",
                   "isa": "avx2", "threads": 2, "peak_rss_bytes": 1, "cache": "x"}
@@ -45,7 +47,8 @@ for argument in "$@"; do
 done
 if [ -e "$here/$name.sleep" ]; then
   trap 'exit 130' INT
-  for _ in $(seq 600); do sleep 0.05; done
+  : >"$here/$name.sleeps"
+  for _ in $(seq 20000); do sleep 0.05; done
 fi
 [ ! -e "$here/$name.status" ] || { echo "$name: something is wrong" >&2; exit "$(cat "$here/$name.status")"; }
 """
@@ -131,9 +134,7 @@ class Case(unittest.TestCase):
 class Choice(Case):
     def test_stand_ins_without_a_network(self):
         write_idx(self.fashion)
-        began = time.monotonic()
         run = self.demo()
-        self.assertLess(time.monotonic() - began, 15)
         self.assert_succeeds(run)
         self.assertRegex(run.stderr, r"\Aget\.sh: .*no connection.*\n\Z")
         self.assert_said(run, r"^Fetching what data/ lacks",
@@ -323,12 +324,9 @@ class Failure(Case):
         process = subprocess.Popen([str(self.data / "demo.sh")], env=self.environment, cwd=self.root, text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-        deadline = time.monotonic() + 15
-        while self.arguments("extract") is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.2)
+        machine.wait_for((self.bin / "extract.sleeps").exists, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=DEADLINE)
         self.assertEqual(process.returncode, 130, out + err)
         self.assertNotIn("Summary", out)
         self.assertIsNone(self.arguments("train"))

@@ -15,6 +15,7 @@ import numpy as np
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 import helpers  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 MEGABYTE = 1 << 20
@@ -30,8 +31,7 @@ def made_of(pairs):
 class Case(helpers.Case):
     def train(self, *options, environment=(), **more):
         env = dict(os.environ, LC_ALL="C", **made_of(environment))
-        return subprocess.run([TRAIN, *map(str, options)], cwd=self.folder, env=env, capture_output=True, text=True,
-                              timeout=600, **more)
+        return machine.run([TRAIN, *map(str, options)], cwd=self.folder, env=env, **more)
 
 
 class Threads(Case):
@@ -82,7 +82,7 @@ class Threads(Case):
                               stderr=subprocess.DEVNULL) as process:
             self.assertTrue(helpers.wait_for(lambda: (self.folder / "state.h5").exists(), process))
             process.terminate()
-            self.assertEqual(process.wait(timeout=600), 128 + 15)
+            self.assertEqual(process.wait(timeout=machine.PATIENCE), 128 + 15)
 
     def test_extract(self):
         weights, _ = helpers.weights_file()
@@ -91,8 +91,8 @@ class Threads(Case):
             for variable in ["A=1", *VARIABLES]:
                 cache = self.folder / "features.h5"
                 env = dict(os.environ, LC_ALL="C", **made_of([variable]))
-                subprocess.run([helpers.EXTRACT, "-q", "-j3", "-s32", "-w", weights, "-e", engine, "-o", cache, dataset],
-                               env=env, check=True, timeout=600)
+                machine.run([helpers.EXTRACT, "-q", "-j3", "-s32", "-w", weights, "-e", engine, "-o", cache, dataset],
+                            env=env, check=True)
                 made.add(cache.read_bytes())
                 cache.unlink()
             self.assertEqual(len(made), 1, engine)
@@ -102,9 +102,8 @@ class Threads(Case):
         if not dataset.exists():
             helpers.write_dataset(dataset, helpers.digits(2, 1))
         env = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-        done = subprocess.run([helpers.EXTRACT, "-q", "-f", "-s32", "-wrandom:1", "--json=-", "-o",
-                               self.folder / "features.h5", *options, dataset],
-                              env=dict(env, **made_of(environment)), stdout=subprocess.PIPE, check=True, timeout=600, **more)
+        done = machine.run([helpers.EXTRACT, "-q", "-f", "-s32", "-wrandom:1", "--json=-", "-o", self.folder / "features.h5",
+                            *options, dataset], env=dict(env, **made_of(environment)), check=True, **more)
         return json.loads(done.stdout)["threads"]
 
     def test_default(self):
@@ -172,9 +171,9 @@ class Memory(Case):
             dataset = self.folder / "data"
             helpers.write_dataset(dataset, helpers.digits(2, 1))
             env = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-            done = subprocess.run([helpers.EXTRACT, "-q", "-s32", "-wrandom:1", "--json=-", "-o", self.folder / "f.h5", dataset],
-                                  env=env, stdout=subprocess.PIPE, check=True, timeout=600,
-                                  preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+            done = machine.run([helpers.EXTRACT, "-q", "-s32", "-wrandom:1", "--json=-", "-o", self.folder / "f.h5", dataset],
+                               env=env, check=True,
+                               preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
             self.assertEqual(json.loads(done.stdout)["threads"], 1)
 
     def test_extract_in_little_memory(self):
@@ -211,8 +210,7 @@ class Memory(Case):
         for program in (TRAIN, helpers.EXTRACT):
             for megabytes in (60, 100, 200, 300):
                 for option in ("--version", "--help"):
-                    subprocess.run([program, option], check=True, stdout=subprocess.DEVNULL, timeout=600,
-                                   preexec_fn=limited(megabytes))
+                    machine.run([program, option], check=True, preexec_fn=limited(megabytes))
         small = self.folder / "small.h5"
         keras.write_cache(small, keras.make_rows(200, 64, 4, 1), keras.make_rows(50, 64, 4, 2), classes=4)
         self.assertEqual(self.train("-q", "--epochs=1", "-j1", small, preexec_fn=limited(200)).returncode, 0)

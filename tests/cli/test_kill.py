@@ -4,7 +4,6 @@ and is finished by the same command to a file that is byte-identical to one that
 
 Rows that were counted but never reached the disk (a power loss) are made by hand: they must be found and made again."""
 
-import os
 import pathlib
 import random
 import signal

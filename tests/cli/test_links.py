@@ -7,12 +7,12 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
 import helpers  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 
@@ -27,8 +27,7 @@ class Links(helpers.Case):
         return self.folder / name
 
     def train(self, *options, status=0):
-        done = subprocess.run([TRAIN, "-q", *map(str, options)], cwd=self.folder, capture_output=True, text=True, timeout=600,
-                              env=helpers.environment())
+        done = machine.run([TRAIN, "-q", *map(str, options)], cwd=self.folder, env=helpers.environment())
         self.assertEqual(done.returncode, status, done.stderr)
         return done
 
@@ -36,14 +35,6 @@ class Links(helpers.Case):
         done = helpers.run("-q", "-j1", "--size=32", "--weights=random:1", *options, cwd=self.folder)
         self.assertEqual(done.returncode, status, done.stderr)
         return done
-
-    def wait(self, condition, process):
-        """Until something is there, which it is at once, or never: then the process, which has no end, is killed."""
-        deadline = time.monotonic() + 120
-        helpers.wait_for(lambda: condition() or time.monotonic() > deadline, process)
-        if not condition():
-            process.kill()
-            self.fail("it did not appear")
 
     def link(self, *names):
         """Links in the folder to files of the same names in disk/."""
@@ -91,9 +82,9 @@ class Links(helpers.Case):
         self.link("c.h5")
         with subprocess.Popen([TRAIN, "-q", "--epochs=1000000", "--batch-size=1", "--checkpoint=c.h5", "--checkpoint-every=1",
                                "features.h5"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            self.wait(self.path("disk/c.h5").exists, process)
+            machine.wait_for(self.path("disk/c.h5").exists, process)
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=120)
+            _, errors = process.communicate(timeout=machine.PATIENCE)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
         self.check(["c.h5"])
         self.path("disk/c.h5").unlink()
@@ -166,7 +157,7 @@ class Links(helpers.Case):
         with subprocess.Popen([TRAIN, "-q", "--epochs=1000000", "--batch-size=1", "--json=j.json", "features.h5"], cwd=self.folder,
                               stdout=subprocess.DEVNULL) as process:
             left = lambda: [name for name in os.listdir(self.folder) if name.startswith("j.json")]  # noqa: E731
-            self.wait(left, process)
+            machine.wait_for(left, process)
             process.kill()
         self.assertRegex(left()[0], r"\Aj\.json\.[a-z0-9]{6}\.partial\Z")
         self.train("--epochs=2", "--json=j.json", "features.h5")

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import unittest
 
@@ -15,6 +14,7 @@ import h5py
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
 import helpers  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 HOSTILE = b"a\x1b]0;b\x07\nc\xe9\x9b1m\xc2\x9b2m\xe2\x80\xae.h5"
@@ -31,7 +31,7 @@ class Names(helpers.Case):
 
     def say(self, program, *arguments):
         """What a program says: statuses, standard output and error, which must be UTF-8 without a control character."""
-        done = subprocess.run([program, *arguments], cwd=self.folder, capture_output=True, timeout=300, env=helpers.environment())
+        done = machine.run([program, *arguments], cwd=self.folder, text=False, env=helpers.environment())
         texts = done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
         for text in texts:
             self.assertNotRegex(text, CONTROL)
@@ -77,8 +77,8 @@ class Names(helpers.Case):
     def test_json(self):
         data = helpers.write_dataset(self.folder / "data", helpers.synthetic_digits(6, 1) + helpers.synthetic_digits(5, 2))
         for name, wanted in ((b"caf\xe9\x1b.h5", "caf\ufffd\x1b.h5"), ("naïve\n字.h5".encode(), "naïve\n字.h5")):
-            done = subprocess.run([helpers.EXTRACT, "-q", "--size=32", "--weights=random:1", b"--output=" + name, "--json=-", data],
-                                  cwd=self.folder, capture_output=True, timeout=300, env=helpers.environment())
+            done = machine.run([helpers.EXTRACT, "-q", "--size=32", "--weights=random:1", b"--output=" + name, "--json=-", data],
+                               cwd=self.folder, text=False, env=helpers.environment())
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(json.loads(done.stdout.decode("utf-8"))["cache"], wanted)
             self.assertTrue(os.path.exists(os.path.join(os.fsencode(self.folder), name)))

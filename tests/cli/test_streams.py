@@ -6,13 +6,13 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
 import helpers  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 EXTRACT = helpers.EXTRACT
@@ -27,7 +27,7 @@ class Folder(helpers.Case):
         cls.cache = helpers.SCRATCH / "features.h5"
         keras.write_cache(cls.cache, *(keras.make_rows(n, 40, 10, n) for n in (9000, 70)))
         cls.head = helpers.SCRATCH / "good.h5"
-        subprocess.run([TRAIN, "-q", "--epochs=1", "-o", cls.head, cls.cache], check=True, capture_output=True)
+        machine.run([TRAIN, "-q", "--epochs=1", "-o", cls.head, cls.cache], check=True)
         cls.data = helpers.write_dataset(helpers.SCRATCH / "data", helpers.synthetic_digits(6, 1) + helpers.synthetic_digits(5, 2))
         cls.bytes = cls.cache.read_bytes(), cls.head.read_bytes()
 
@@ -43,8 +43,8 @@ class Folder(helpers.Case):
 
     def shell(self, line, **variables):
         """Runs a line of bash, in which $T and $E are the programs and $D is the data set."""
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=self.folder, capture_output=True, text=True, timeout=600,
-                              env={**helpers.environment(), "T": TRAIN, "E": EXTRACT, "D": str(self.data), "COLUMNS": "80", **variables})
+        done = machine.run(["bash", "-o", "pipefail", "-c", line], cwd=self.folder,
+                           env={**helpers.environment(), "T": TRAIN, "E": EXTRACT, "D": str(self.data), "COLUMNS": "80", **variables})
         self.assertNotIn("line 1:", done.stderr)
         return done
 
@@ -178,9 +178,8 @@ class Pipes(Folder):
         read, write = os.pipe()
         os.close(read)
         try:
-            return subprocess.run(["bash", "-c", "trap '' PIPE; " * ignore + line], cwd=self.folder, stdout=write,
-                                  stderr=subprocess.PIPE, text=True, timeout=600,
-                                  env={**helpers.environment(), "T": TRAIN, "E": EXTRACT, "D": str(self.data)})
+            return machine.run(["bash", "-c", "trap '' PIPE; " * ignore + line], cwd=self.folder, stdout=write,
+                               env={**helpers.environment(), "T": TRAIN, "E": EXTRACT, "D": str(self.data)})
         finally:
             os.close(write)
 

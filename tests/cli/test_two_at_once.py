@@ -12,6 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
 import helpers  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = str((helpers.ROOT / os.environ.get("TRAIN", "bin/train")).resolve())
 ROUNDS = 4 if helpers.ASAN else 15
@@ -27,7 +28,7 @@ class TwoAtOnce(helpers.Case):
         processes = [subprocess.Popen(list(map(str, command)), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                       text=True, env=helpers.environment()) for command in commands]
         for process in processes:
-            _, error = process.communicate(timeout=600)
+            _, error = process.communicate(timeout=machine.PATIENCE)
             self.assertEqual((process.returncode, error), (0, ""))
         self.assertEqual([name for name in os.listdir(self.folder) if "partial" in name], [])
 
@@ -105,7 +106,7 @@ class TwoAtOnce(helpers.Case):
                          for name in ("cache.h5", "link.h5", "./cache.h5", "link.h5")]
             statuses = []
             for process in processes:
-                _, error = process.communicate(timeout=600)
+                _, error = process.communicate(timeout=machine.PATIENCE)
                 statuses.append(process.returncode)
                 if process.returncode != 0:
                     self.assertRegex(error, r"\Aextract: [^\n]*cache\.h5: another extract is writing this cache[^\n]*\n\Z")

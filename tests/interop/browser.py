@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import tempfile
 
+import machine
+
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"]
 
@@ -34,16 +36,25 @@ class Browser:
                     break
             else:
                 raise RuntimeError("chromedriver did not start")
-            options = {"binary": shutil.which("chromium"), "args": FLAGS + [f"--user-data-dir={self.folder}/profile"]}
-            made = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": {
-                "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
-            self.session = made["sessionId"]
+            self.session = self.begin(tries=5)["sessionId"]
+            self.here("POST", "/timeouts", {"script": 1000 * machine.PATIENCE, "pageLoad": 1000 * machine.PATIENCE})
         except BaseException:
             self.close()
             raise
 
+    def begin(self, tries):
+        """Starts Chromium. chromedriver gives it a minute, which is too short for some machines the first time."""
+        options = {"binary": shutil.which("chromium"), "args": FLAGS + [f"--user-data-dir={self.folder}/profile{tries}"]}
+        try:
+            return self.ask("POST", "/session", {"capabilities": {"alwaysMatch": {
+                "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+        except RuntimeError as error:
+            if tries == 1 or "session not created" not in str(error):
+                raise
+            return self.begin(tries - 1)
+
     def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=machine.PATIENCE)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
             value = json.loads(connection.getresponse().read())["value"]

@@ -39,6 +39,8 @@ def wait_for(condition, process=None):
         if condition():
             return True
         if time.monotonic() > end:
+            if process is not None:
+                process.kill()
             raise AssertionError(f"waited {PATIENCE} s in vain")
         time.sleep(0.002)
     return False

@@ -6,11 +6,11 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import unittest
 
 import helpers
+import machine
 
 MANUAL = (helpers.ROOT / "train" / "README.md").read_text("utf-8")
 SECTION = re.search(r"^## Other classifiers\n(.*?)(?=^## |\Z)", MANUAL, re.M | re.S).group(1)
@@ -37,7 +37,7 @@ def printed(output):
 class Classifiers(helpers.Case):
     def run_block(self, language, text):
         command = ["sh", "-eu", "-c", text] if language == "sh" else [sys.executable, "-c", text]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False)
+        done = machine.run(command, cwd=self.folder)
         self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout}{done.stderr}")
         return done.stdout
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import h5py
@@ -17,6 +16,7 @@ from sklearn.datasets import load_svmlight_file
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 NPY = [f"x-{split}-{what}.npy" for split in ("test", "train") for what in ("features", "labels")]
@@ -41,7 +41,7 @@ class Export(unittest.TestCase):
         return dict(zip(("train", "test"), data))
 
     def train(self, *options, **more):
-        return subprocess.run([TRAIN, *options], cwd=self.folder, capture_output=True, text=True, timeout=300, **more)
+        return machine.run([TRAIN, *options], cwd=self.folder, **more)
 
     def export(self, form):
         before = set(os.listdir(self.folder))
@@ -216,19 +216,23 @@ class Export(unittest.TestCase):
                                  preexec_fn=limit(room))
 
     def test_interrupt(self):
-        """Text for 40 million features takes seconds: a signal ends it, and nothing stays behind."""
-        rows = np.random.default_rng(1).random((10000, 4000), np.float32)
+        """Text for millions of features takes its time: a signal ends it, and nothing stays behind."""
+        rows = np.random.default_rng(1).random((2500, 4000), np.float32)
         keras.write_cache(self.path("features.h5"), (rows, np.zeros(len(rows), int)), (rows[:5], np.zeros(5, int)),
                           block_rows=100)
-        process = subprocess.Popen([TRAIN, "--export=svmlight", "-o", "x", "features.h5"], cwd=self.folder,
-                                   stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            if any(name.startswith("x-train.svmlight.") and os.path.getsize(self.path(name)) > 0 for name in os.listdir(self.folder)):
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+
+        def launch():
+            for name in set(os.listdir(self.folder)) - {"features.h5"}:
+                os.unlink(self.path(name))
+            return subprocess.Popen([TRAIN, "--export=svmlight", "-o", "x", "features.h5"], cwd=self.folder,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+        def at_work():  # of some 130 MB
+            names = [name for name in os.listdir(self.folder) if name.startswith("x-train.svmlight.")]
+            return any(0 < os.path.getsize(self.path(name)) < 50e6 for name in names)
+
+        process = machine.stopped(launch, at_work)
+        _, errors = machine.go_on(process, signal.SIGTERM)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
         self.assertEqual(errors.splitlines()[-1], "train: interrupted; nothing was exported")
         self.assertEqual(os.listdir(self.folder), ["features.h5"])

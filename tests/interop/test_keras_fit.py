@@ -4,7 +4,6 @@
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,6 +13,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.environ.get("TRAIN", "bin/train")
 ROWS, TEST_ROWS, DIM, CLASSES = 403, 90, 40, 10
@@ -35,7 +35,7 @@ class KerasFit(unittest.TestCase):
     def run_train(self, cache, *options):
         head = os.path.join(self.folder.name, "head.h5")
         command = [TRAIN, "--json=-", "--output=" + head, *options, cache]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        done = machine.run(command)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout), head
 
@@ -210,8 +210,8 @@ class KerasFit(unittest.TestCase):
             with self.subTest(isa=isa):
                 os.environ["VGGCACHE_ISA"] = isa
                 try:
-                    probe = subprocess.run([TRAIN, "--epochs=1", "-o", os.path.join(self.folder.name, "probe.h5"),
-                                            self.cache], capture_output=True, text=True)
+                    probe = machine.run([TRAIN, "--epochs=1", "-o", os.path.join(self.folder.name, "probe.h5"),
+                                         self.cache])
                     if probe.returncode == 1 and "lacks" in probe.stderr:
                         continue
                     self.compare(keras.Adam(), [], validation_split=0.2, l2=0.001)
@@ -225,7 +225,7 @@ class KerasFit(unittest.TestCase):
     def test_predictions(self):
         """The CSV against softmax in float64, from the saved weights."""
         _, head = self.run_train(self.cache, "--epochs=3")
-        done = subprocess.run([TRAIN, "--predict=" + head, self.cache], capture_output=True, text=True, timeout=300)
+        done = machine.run([TRAIN, "--predict=" + head, self.cache])
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = done.stdout.splitlines()
         self.assertEqual(lines[0], "split,row,label,predicted," + ",".join(f"p{c}" for c in range(CLASSES)))

@@ -3,7 +3,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -15,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.environ.get("TRAIN", "bin/train")
 
@@ -42,8 +42,8 @@ class Lbfgs(unittest.TestCase):
 
     def fit(self, *options, env=None):
         """(JSON, kernel, bias, standard error)"""
-        done = subprocess.run([TRAIN, "--optimizer=lbfgs", "--json=-", "-q", "-o", self.head, *options, self.cache],
-                              capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})})
+        done = machine.run([TRAIN, "--optimizer=lbfgs", "--json=-", "-q", "-o", self.head, *options, self.cache],
+                           env={**os.environ, **(env or {})})
         self.assertEqual(done.returncode, 0, done.stderr)
         with h5py.File(self.head, "r") as file:
             kernel, bias = (file["dense/dense/" + name][:].astype(float) for name in ("kernel:0", "bias:0"))
@@ -126,7 +126,7 @@ class Lbfgs(unittest.TestCase):
         command = [TRAIN, "--optimizer=lbfgs", "--l2=1e-3", "-o", self.head]
         for options, words in ((["--epochs=3"], "not converged"), ([], "lbfgs: converged"),
                                (["--tolerance=1e-14", "--epochs=5000"], "no step lowers the objective")):
-            done = subprocess.run([*command, *options, self.cache], capture_output=True, text=True, timeout=300)
+            done = machine.run([*command, *options, self.cache])
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn(words, done.stderr)
             self.assertIn("passes over the rows", done.stderr)

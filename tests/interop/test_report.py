@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -24,6 +23,7 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import browser  # noqa: E402
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 ROWS, TEST_ROWS, DIM = 300, 200, 20
@@ -82,7 +82,7 @@ class Folder(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def train(self, *options, **more):
-        return subprocess.run([TRAIN, *options], cwd=self.folder, capture_output=True, text=True, timeout=600, **more)
+        return machine.run([TRAIN, *options], cwd=self.folder, **more)
 
     def fitted(self, *options):
         done = self.train(*options)
@@ -170,7 +170,7 @@ class CommandLine(Folder):
         self.assertEqual(shlex.split(command.split(" -o")[0]), [TRAIN, "features.h5", "--epochs=1"])
         for name in names:
             os.unlink(self.path(name))
-        subprocess.run(["bash", "-c", command], cwd=self.folder, check=True, capture_output=True)
+        machine.run(["bash", "-c", command], cwd=self.folder, check=True)
         for name in names:
             self.assertTrue(os.path.exists(self.path(name)), name)
 

@@ -23,6 +23,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import keras_reference as keras  # noqa: E402
+import machine  # noqa: E402
 
 TRAIN = os.path.abspath(os.environ.get("TRAIN", "bin/train"))
 ROWS, TEST_ROWS, DIM, CLASSES = 300, 50, 20, 10
@@ -180,8 +181,7 @@ class TensorBoard(unittest.TestCase):
         return os.path.join(self.folder, *names)
 
     def train(self, *options, **more):
-        return subprocess.run([TRAIN, *options, "features.h5"], cwd=self.folder, capture_output=True, text=True,
-                              timeout=300, **more)
+        return machine.run([TRAIN, *options, "features.h5"], cwd=self.folder, **more)
 
     def fitted(self, *options):
         done = self.train(*options)
@@ -199,7 +199,7 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(events[0]["file_version"], "brain.Event:2")
         times = [item["wall_time"] for item in events]
         self.assertEqual(times, sorted(times))
-        self.assertLess(abs(times[-1] - time.time()), 300)
+        self.assertLess(abs(times[-1] - time.time()), machine.PATIENCE)
         result = {}
         for item in events[1:]:
             for tag, value in item["values"]:
@@ -320,7 +320,7 @@ class TensorBoard(unittest.TestCase):
                                     "features.h5"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    text=True)
         try:
-            seen, deadline = [], time.monotonic() + 60
+            seen, deadline = [], time.monotonic() + machine.PATIENCE
             while len(seen) < 4 and time.monotonic() < deadline:
                 time.sleep(0.05)
                 for path in self.files("logs", "train"):
@@ -335,7 +335,7 @@ class TensorBoard(unittest.TestCase):
             self.assertEqual(seen, sorted(seen))
         finally:
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=machine.PATIENCE)
         self.assertEqual(process.returncode, 130)
         match = re.search(r"train: interrupted in epoch (\d+) of 1000000; no head was saved$", errors.rstrip())
         self.assertTrue(match, errors)

@@ -6,7 +6,7 @@
 #include "common/network/backbone.h"
 #include "common/network/preprocess.h"
 #include "train/export/export_model.h"
-#include "train/onnx.pb-c.h"
+#include "train/export/onnx.pb-c.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>

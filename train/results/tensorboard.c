@@ -2,7 +2,7 @@
 #include "train/results/tensorboard.h"
 #include "common/base/digest.h"
 #include "common/base/mem.h"
-#include "train/tensorboard.pb-c.h"
+#include "train/results/tensorboard.pb-c.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "common/base/h5.h"
 #include "common/base/mem.h"
 #include "train/export/export_model.h"
-#include "train/onnx.pb-c.h"
+#include "train/export/onnx.pb-c.h"
 
 enum { CLASSES = 3, SIZE = 64, DIM = 512 * 4 };
 

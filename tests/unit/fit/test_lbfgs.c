@@ -181,7 +181,7 @@ static void test_interrupt(void **state) {
     struct fit_epoch history[EPOCHS];
     struct lbfgs_result result;
     size_t done;
-    signal(SIGINT, SIG_DFL);
+    signal(SIGINT, SIG_DFL); /* which is ignored behind a shell's & */
     interrupt_init();
     assert_fails(fit(&data, interrupt_at_3, history, &done, &result), STATUS_INTERRUPTED,
                  "interrupted in epoch 4 of 12");

@@ -324,6 +324,8 @@ static void test_missing(void **state) {
     assert_true(status == STATUS_IO || status == STATUS_FORMAT);
     assert_null(idx);
     assert_int_equal(rmdir(unit_path("f")), 0);
+    assert_int_equal(mkfifo(unit_path("fifo"), 0600), 0);
+    assert_fails(idx_open(&idx, unit_path("fifo"), IDX_IMAGES), STATUS_FORMAT, "not a regular file");
 }
 
 /* Other files that people have under the name of an IDX file: the message says what each one is. */

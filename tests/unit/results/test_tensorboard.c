@@ -8,7 +8,7 @@
 
 #include "common/base/mem.h"
 #include "train/results/tensorboard.h"
-#include "train/tensorboard.pb-c.h"
+#include "train/results/tensorboard.pb-c.h"
 
 enum { DIM = 31 };
 
